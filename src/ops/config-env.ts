@@ -1,0 +1,75 @@
+import { type ConfigKey, configKeys } from './config-schema.ts'
+import { nearest } from './nearest.ts'
+
+/** Variables of the command line itself; they are no keys of the configuration. */
+export const commandVariables = {
+  TANDEM_CONFIG: 'The configuration file, when `--config` is not given.',
+  TANDEM_VERBOSE: '`1`: print the stack trace with an error, like `--verbose`.',
+} as const
+
+export interface Overrides {
+  /** Nested like the configuration. */
+  readonly values: Record<string, unknown>
+  /** The variable that a value came from. */
+  origin(path: readonly PropertyKey[]): string | undefined
+  readonly problems: readonly string[]
+}
+
+/** Every key can be overridden: `stage1.edge` by TANDEM_STAGE1_EDGE. An empty variable counts as not set. */
+export function environmentOverrides(env: NodeJS.ProcessEnv): Overrides {
+  const values: Record<string, unknown> = {}
+  const used: ConfigKey[] = []
+  const problems: string[] = []
+  const byVariable = new Map(configKeys.map((key) => [key.variable, key]))
+  for (const [variable, text] of Object.entries(env)) {
+    if (!variable.startsWith('TANDEM_') || text === undefined || text === '') continue
+    const key = byVariable.get(variable)
+    if (key) {
+      used.push(key)
+      put(values, key.path, fromText(key, text))
+    } else if (!Object.hasOwn(commandVariables, variable) && !isServiceLink(variable)) {
+      problems.push(unknownVariable(variable, [...byVariable.keys()]))
+    }
+  }
+  const origin = (path: readonly PropertyKey[]) =>
+    used.find((key) => key.path.every((name, i) => name === path[i]))?.variable
+  return { values, origin, problems }
+}
+
+function fromText(key: ConfigKey, text: string): unknown {
+  if (key.kind === 'number') return toNumber(text)
+  if (key.kind === 'list')
+    return text
+      .split(/[\s,]+/)
+      .filter(Boolean)
+      .map((item) => (isPlainNumber(item) ? Number(item) : item))
+  return text
+}
+
+const isPlainNumber = (text: string) => /^-?\d+(?:\.\d+)?$/.test(text)
+
+// What is no number stays text, so that the refusal shows what was written.
+const toNumber = (text: string) => (isPlainNumber(text.trim()) ? Number(text) : text)
+
+function put(values: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [name, ...rest] = path
+  if (name === undefined) return
+  if (rest.length === 0) {
+    values[name] = value
+    return
+  }
+  values[name] ??= {}
+  put(values[name] as Record<string, unknown>, rest, value)
+}
+
+function unknownVariable(variable: string, known: readonly string[]): string {
+  const meant = nearest(variable, known)
+  return `${variable}: unknown variable; ${meant === undefined ? '`tandem config keys` lists them' : `did you mean ${meant}?`}`
+}
+
+/** Kubernetes and Docker set these for a service that happens to be called tandem, or tandem-something. */
+function isServiceLink(variable: string): boolean {
+  return /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/.test(
+    variable,
+  )
+}

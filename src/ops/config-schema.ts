@@ -1,0 +1,284 @@
+import { hostname } from 'node:os'
+import { z } from 'zod'
+import { type HostPort, parseHostPort } from './host-port.ts'
+
+/*
+ * The one description of all configuration. Everything else is derived from it: the names of the environment
+ * variables, the table in the README, and what a refusal says is allowed.
+ */
+
+/** Attaches what the reference and the refusals say about a key. `meaning` names the unit where there is one. */
+function key<T extends z.ZodType>(schema: T, meaning: string, allowed: string): T {
+  return schema.meta({ description: meaning, allowed }) as T
+}
+
+function whole(min: number, max: number, fallback: number, meaning: string) {
+  return key(z.int().min(min).max(max).default(fallback), meaning, `a whole number from ${min} to ${max}`)
+}
+
+function choice<const V extends readonly [string, ...string[]]>(
+  values: V,
+  fallback: V[number],
+  meaning: string,
+) {
+  return key(z.enum(values).default(fallback as never), meaning, `one of ${values.join(', ')}`)
+}
+
+const WILDCARD = /^(?:0\.0\.0\.0|[0:]+)$/
+
+function hostPort(fallback: string, meaning: string) {
+  const schema = z.string().transform((text, context): HostPort => {
+    const parsed = parseHostPort(text)
+    if (!parsed) {
+      context.addIssue({ code: 'custom' })
+      return z.NEVER
+    }
+    if (WILDCARD.test(parsed.address)) {
+      // The address goes into Via, Path and table `node`: others must be able to send to it.
+      context.addIssue({
+        code: 'custom',
+        params: { allowed: 'one address that others can send to, not all of them' },
+      })
+      return z.NEVER
+    }
+    return parsed
+  })
+  const allowed = 'an IP address and a port, such as 192.0.2.1:5060 or "[2001:db8::1]:5060"'
+  return key(schema.prefault(fallback), meaning, allowed)
+}
+
+const port = z.int().min(1).max(65535)
+
+function ports<const P extends readonly number[]>(fallback: P, meaning: string) {
+  const schema = z
+    .array(port)
+    .length(fallback.length)
+    .refine((list) => new Set(list).size === list.length)
+    .default([...fallback])
+  return key(schema, meaning, `a list of ${fallback.length} different ports`)
+}
+
+function isPostgresUrl(text: string): boolean {
+  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text)
+}
+
+const databaseUrl = z
+  .union([z.string(), z.array(z.string())])
+  .transform((urls) => [urls].flat())
+  .refine((urls) => urls.every(isPostgresUrl))
+
+const database = z.strictObject({
+  url: key(
+    databaseUrl.prefault([]),
+    'Where PostgreSQL (14 or newer) is. With several URLs the first that accepts writes is used. `tandem up` without it runs a PostgreSQL of its own.',
+    'a URL such as postgres://user:password@host:5432/tandem, or a list of them',
+  ),
+  connectTimeoutMs: whole(100, 60_000, 3_000, 'How long one attempt to connect may take, in milliseconds.'),
+  statementTimeoutMs: whole(100, 600_000, 5_000, 'How long one statement may run, in milliseconds.'),
+  poolSize: whole(1, 100, 4, 'Connections each node keeps to PostgreSQL, not counting the one that listens.'),
+})
+
+const stage1 = z
+  .strictObject({
+    edge: hostPort('127.0.0.1:5060', 'The outside face: where phones, trunks and the world send SIP.'),
+    inside: hostPort(
+      '127.0.0.1:5160',
+      'The inside face, trusted: where stage 2 sends. Keep it off the public network.',
+    ),
+    probeIntervalMs: whole(
+      50,
+      60_000,
+      500,
+      'Milliseconds between two OPTIONS probes of a member. Two misses take it out, two answers bring it back.',
+    ),
+  })
+  .refine((s) => s.edge.address !== s.inside.address || s.edge.port !== s.inside.port || s.edge.port === 0, {
+    path: ['inside'],
+    message: 'must differ from stage1.edge',
+  })
+
+const expires = z
+  .strictObject({
+    minSec: whole(
+      1,
+      86_400,
+      60,
+      'Shortest registration accepted, in seconds; a shorter wish gets 423 with Min-Expires.',
+    ),
+    defaultSec: whole(1, 604_800, 3_600, 'Granted when a REGISTER names no time, in seconds.'),
+    maxSec: whole(
+      1,
+      604_800,
+      7_200,
+      'Longest registration granted, in seconds; a longer wish is cut down to it.',
+    ),
+  })
+  .refine((e) => e.minSec <= e.defaultSec && e.defaultSec <= e.maxSec, {
+    path: ['defaultSec'],
+    message: 'minSec, defaultSec and maxSec must not decrease in this order',
+  })
+
+const stage2 = z.strictObject({
+  listen: hostPort(
+    '127.0.0.1:5071',
+    'Where the member listens for stage 1 and for other groups. Keep it off the public network.',
+  ),
+  expires: expires.prefault({}),
+  maxContacts: whole(1, 1_000, 10, 'Contacts that one address of record may have at a time.'),
+  durability: choice(
+    ['commit', 'async'],
+    'commit',
+    'When a REGISTER is answered: `commit` after PostgreSQL has committed it, `async` at once.',
+  ),
+})
+
+const sip = z
+  .strictObject({
+    t1Ms: whole(10, 10_000, 500, 'RFC 3261 timer T1, the round-trip estimate, in milliseconds.'),
+    t2Ms: whole(
+      10,
+      60_000,
+      4_000,
+      'RFC 3261 timer T2, the longest retransmission interval, in milliseconds.',
+    ),
+    t4Ms: whole(
+      10,
+      60_000,
+      5_000,
+      'RFC 3261 timer T4, how long a message stays in the network, in milliseconds.',
+    ),
+    timerCSec: whole(1, 3_600, 180, 'RFC 3261 timer C, how long a call may ring at a proxy, in seconds.'),
+  })
+  .refine((s) => s.t1Ms <= s.t2Ms, { path: ['t1Ms'], message: 'must not exceed sip.t2Ms' })
+
+const log = z.strictObject({
+  level: choice(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    'info',
+    'The least severe line that is written.',
+  ),
+  format: choice(
+    ['auto', 'json', 'text'],
+    'auto',
+    'One JSON object a line, or text for people; `auto` writes text to a terminal and JSON elsewhere.',
+  ),
+})
+
+const up = z.strictObject({
+  dataDir: key(
+    z.string().min(1).default('./data'),
+    'Only `tandem up`: directory of its PostgreSQL and its state, kept between starts; relative to the working directory.',
+    'a path',
+  ),
+  databasePort: key(
+    port.default(5433),
+    'Only `tandem up`: TCP port of its PostgreSQL, on 127.0.0.1.',
+    'a port from 1 to 65535',
+  ),
+  host: key(
+    z
+      .string()
+      .refine(
+        (text) => parseHostPort(text.includes(':') ? `[${text}]:1` : `${text}:1`) && !WILDCARD.test(text),
+      )
+      .default('127.0.0.1'),
+    'Only `tandem up`: the address all its nodes listen on.',
+    'one IP address of this host, not 0.0.0.0',
+  ),
+  edgePorts: ports([5060, 5062], 'Only `tandem up`: outside ports of the stage-1 nodes s1 and s2.'),
+  insidePorts: ports([5160, 5162], 'Only `tandem up`: inside ports of the stage-1 nodes s1 and s2.'),
+  memberPorts: ports(
+    [5071, 5072, 5073, 5074],
+    'Only `tandem up`: ports of the stage-2 members a1, a2, b1 and b2.',
+  ),
+})
+
+export const configSchema = z.strictObject({
+  node: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+      .default(defaultNode),
+    'Name of this node, unique in the cluster. Default: the host name.',
+    'up to 63 letters, digits, dots, dashes and underscores, starting with a letter or digit',
+  ),
+  database: database.prefault({}),
+  refreshIntervalMs: whole(
+    100,
+    60_000,
+    1_000,
+    'Milliseconds between two readings of what changed in PostgreSQL; a missed notification costs one of them.',
+  ),
+  stage1: stage1.prefault({}),
+  stage2: stage2.prefault({}),
+  sip: sip.prefault({}),
+  log: log.prefault({}),
+  up: up.prefault({}),
+})
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+
+export type Config = DeepReadonly<z.infer<typeof configSchema>>
+
+function defaultNode(): string {
+  return (
+    hostname()
+      .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '')
+      .slice(0, 63) || 'node'
+  )
+}
+
+/** One key of the configuration, as the schema describes it. */
+export interface ConfigKey {
+  /** `['stage1', 'edge']` */
+  readonly path: readonly string[]
+  /** `TANDEM_STAGE1_EDGE` */
+  readonly variable: string
+  readonly kind: 'number' | 'text' | 'list'
+  readonly meaning: string
+  readonly allowed: string
+  readonly fallback: unknown
+}
+
+/** All keys in the order of the schema. */
+export const configKeys: readonly ConfigKey[] = keysOf(configSchema, [])
+
+function keysOf(schema: z.ZodObject, path: string[]): ConfigKey[] {
+  return Object.entries(schema.shape).flatMap(([name, outer]) => {
+    const { inner, fallback } = unwrap(outer as z.ZodType)
+    const here = [...path, name]
+    if (inner instanceof z.ZodObject) return keysOf(inner, here)
+    const meta = (outer as z.ZodType).meta()
+    return [
+      {
+        path: here,
+        variable: variableOf(here),
+        kind: kindOf(inner),
+        meaning: String(meta?.description),
+        allowed: String(meta?.allowed),
+        fallback: name === 'node' ? undefined : fallback, // the host name differs from host to host
+      },
+    ]
+  })
+}
+
+function unwrap(schema: z.ZodType): { inner: z.ZodType; fallback: unknown } {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
+    return { inner: unwrap(schema.unwrap() as z.ZodType).inner, fallback: schema.def.defaultValue }
+  }
+  if (schema instanceof z.ZodPipe) return { inner: unwrap(schema.in as z.ZodType).inner, fallback: undefined }
+  return { inner: schema, fallback: undefined }
+}
+
+function kindOf(schema: z.ZodType): ConfigKey['kind'] {
+  if (schema instanceof z.ZodNumber) return 'number'
+  return schema instanceof z.ZodArray || schema instanceof z.ZodUnion ? 'list' : 'text'
+}
+
+function variableOf(path: readonly string[]): string {
+  const words = path.map((name) =>
+    name.replaceAll(/([a-z0-9])([A-Z])/g, '$1_$2').replaceAll(/([A-Z])([A-Z][a-z])/g, '$1_$2'),
+  )
+  return `TANDEM_${words.join('_').toUpperCase()}`
+}
