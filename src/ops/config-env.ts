@@ -1,4 +1,5 @@
-import { type ConfigKey, configKeys } from './config-schema.ts'
+import { type Config, type ConfigKey, configKeys } from './config-schema.ts'
+import { formatHostPort, type HostPort } from './host-port.ts'
 import { nearest } from './nearest.ts'
 
 /** Variables of the command line itself; they are no keys of the configuration. */
@@ -36,20 +37,25 @@ export function environmentOverrides(env: NodeJS.ProcessEnv): Overrides {
   return { values, origin, problems }
 }
 
-function fromText(key: ConfigKey, text: string): unknown {
-  if (key.kind === 'number') return toNumber(text)
-  if (key.kind === 'list')
-    return text
-      .split(/[\s,]+/)
-      .filter(Boolean)
-      .map((item) => (isPlainNumber(item) ? Number(item) : item))
-  return text
+function fromText({ kind }: ConfigKey, text: string): unknown {
+  switch (kind) {
+    case 'number':
+      return toNumber(text)
+    case 'numbers':
+      return text
+        .split(/[\s,]+/)
+        .filter(Boolean)
+        .map(toNumber)
+    case 'texts':
+      // A password may hold a comma: only one before the next URL separates.
+      return text.split(/\s+|,(?=\s*postgres(?:ql)?:)/).filter(Boolean)
+    case 'text':
+      return text
+  }
 }
 
-const isPlainNumber = (text: string) => /^-?\d+(?:\.\d+)?$/.test(text)
-
 // What is no number stays text, so that the refusal shows what was written.
-const toNumber = (text: string) => (isPlainNumber(text.trim()) ? Number(text) : text)
+const toNumber = (text: string) => (/^\s*-?\d+(?:\.\d+)?\s*$/.test(text) ? Number(text) : text)
 
 function put(values: Record<string, unknown>, path: readonly string[], value: unknown): void {
   const [name, ...rest] = path
@@ -65,6 +71,24 @@ function put(values: Record<string, unknown>, path: readonly string[], value: un
 function unknownVariable(variable: string, known: readonly string[]): string {
   const meant = nearest(variable, known)
   return `${variable}: unknown variable; ${meant === undefined ? '`tandem config keys` lists them' : `did you mean ${meant}?`}`
+}
+
+/** The variables that give another process this configuration. */
+export function toEnvironment(config: Config): Record<string, string> {
+  return Object.fromEntries(
+    configKeys
+      .map((key): [string, string] => [key.variable, toText(valueAt(config, key.path))])
+      .filter(([, text]) => text !== ''),
+  )
+}
+
+function valueAt(config: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((section, name) => (section as Record<string, unknown>)[name], config)
+}
+
+function toText(value: unknown): string {
+  if (Array.isArray(value)) return value.join(' ')
+  return typeof value === 'object' && value !== null ? formatHostPort(value as HostPort) : String(value)
 }
 
 /** Kubernetes and Docker set these for a service that happens to be called tandem, or tandem-something. */

@@ -164,34 +164,45 @@ const log = z.strictObject({
   ),
 })
 
-const up = z.strictObject({
-  dataDir: key(
-    z.string().min(1).default('./data'),
-    'Only `tandem up`: directory of its PostgreSQL and its state, kept between starts; relative to the working directory.',
-    'a path',
-  ),
-  databasePort: key(
-    port.default(5433),
-    'Only `tandem up`: TCP port of its PostgreSQL, on 127.0.0.1.',
-    'a port from 1 to 65535',
-  ),
-  host: key(
-    z
-      .string()
-      .refine(
-        (text) => parseHostPort(text.includes(':') ? `[${text}]:1` : `${text}:1`) && !WILDCARD.test(text),
-      )
-      .default('127.0.0.1'),
-    'Only `tandem up`: the address all its nodes listen on.',
-    'one IP address of this host, not 0.0.0.0',
-  ),
-  edgePorts: ports([5060, 5062], 'Only `tandem up`: outside ports of the stage-1 nodes s1 and s2.'),
-  insidePorts: ports([5160, 5162], 'Only `tandem up`: inside ports of the stage-1 nodes s1 and s2.'),
-  memberPorts: ports(
-    [5071, 5072, 5073, 5074],
-    'Only `tandem up`: ports of the stage-2 members a1, a2, b1 and b2.',
-  ),
-})
+const up = z
+  .strictObject({
+    dataDir: key(
+      z.string().min(1).default('./data'),
+      'Only `tandem up`: directory of its PostgreSQL and its state, kept between starts; relative to the working directory.',
+      'a path',
+    ),
+    databasePort: key(
+      port.default(5433),
+      'Only `tandem up`: TCP port of its PostgreSQL, on 127.0.0.1.',
+      'a port from 1 to 65535',
+    ),
+    host: key(
+      z
+        .string()
+        .refine(
+          (text) => parseHostPort(text.includes(':') ? `[${text}]:1` : `${text}:1`) && !WILDCARD.test(text),
+        )
+        .default('127.0.0.1'),
+      'Only `tandem up`: the address all its nodes listen on.',
+      'one IP address of this host, not 0.0.0.0',
+    ),
+    edgePorts: ports([5060, 5062], 'Only `tandem up`: outside ports of the stage-1 nodes s1 and s2.'),
+    insidePorts: ports([5160, 5162], 'Only `tandem up`: inside ports of the stage-1 nodes s1 and s2.'),
+    memberPorts: ports(
+      [5071, 5072, 5073, 5074],
+      'Only `tandem up`: ports of the stage-2 members a1, a2, b1 and b2.',
+    ),
+  })
+  .refine(
+    (u) => {
+      const all = [...u.edgePorts, ...u.insidePorts, ...u.memberPorts]
+      return new Set(all).size === all.length
+    },
+    {
+      path: ['insidePorts'],
+      message: 'no port may be in two of up.edgePorts, up.insidePorts and up.memberPorts',
+    },
+  )
 
 export const configSchema = z.strictObject({
   node: key(
@@ -200,7 +211,7 @@ export const configSchema = z.strictObject({
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
       .default(defaultNode),
     'Name of this node, unique in the cluster. Default: the host name.',
-    'up to 63 letters, digits, dots, dashes and underscores, starting with a letter or digit',
+    'text of up to 63 letters, digits, dots, dashes and underscores that starts with a letter or digit',
   ),
   database: database.prefault({}),
   refreshIntervalMs: whole(
@@ -235,7 +246,7 @@ export interface ConfigKey {
   readonly path: readonly string[]
   /** `TANDEM_STAGE1_EDGE` */
   readonly variable: string
-  readonly kind: 'number' | 'text' | 'list'
+  readonly kind: 'number' | 'text' | 'numbers' | 'texts'
   readonly meaning: string
   readonly allowed: string
   readonly fallback: unknown
@@ -273,7 +284,8 @@ function unwrap(schema: z.ZodType): { inner: z.ZodType; fallback: unknown } {
 
 function kindOf(schema: z.ZodType): ConfigKey['kind'] {
   if (schema instanceof z.ZodNumber) return 'number'
-  return schema instanceof z.ZodArray || schema instanceof z.ZodUnion ? 'list' : 'text'
+  if (schema instanceof z.ZodArray) return 'numbers'
+  return schema instanceof z.ZodUnion ? 'texts' : 'text'
 }
 
 function variableOf(path: readonly string[]): string {

@@ -22,9 +22,8 @@ export function loadConfig({ file, env }: ConfigSource): Config {
   const { values, origin, problems } = environmentOverrides(env)
   const where = (path: readonly PropertyKey[]) => origin(path) ?? source.place(path)
   // A file that holds something other than keys is reported by the schema, and overrides do not hide it.
-  const result = configSchema.safeParse(
-    isObject(source.content) ? merge(source.content, values) : source.content,
-  )
+  const wanted = isObject(source.content) ? merge(source.content, values) : source.content
+  const result = configSchema.safeParse(wanted, { reportInput: true })
   const refused = result.success ? [] : result.error.issues.flatMap((issue) => refusals(issue, where))
   const all = [...problems, ...refused]
   if (all.length > 0) throw new TandemError('CONFIG_INVALID', all.join('\n'))

@@ -1,0 +1,104 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { listenError, TandemError } from '../src/ops/errors.ts'
+import { formatHostPort, type HostPort } from '../src/ops/host-port.ts'
+
+export interface WantedPort extends HostPort {
+  readonly protocol: 'udp' | 'tcp'
+  /** What moves it: `up.edgePorts (TANDEM_UP_EDGE_PORTS)`. */
+  readonly option: string
+}
+
+/** Refuses all ports that cannot be had in one TandemError, one line each, before anything is started. */
+export async function requirePorts(wanted: readonly WantedPort[]): Promise<void> {
+  const refusals = (await Promise.all(wanted.map(refusal))).filter((error) => error !== undefined)
+  const [first] = refusals
+  if (!first) return
+  const same = refusals.filter((error) => error.code === first.code)
+  // The first line carries the hint of its own option; the others are told apart by theirs.
+  throw new TandemError(first.code, same.map((e) => e.message).join('\n'), {
+    hint: first.hint,
+    cause: first.cause,
+  })
+}
+
+async function refusal(wanted: WantedPort): Promise<TandemError | undefined> {
+  try {
+    await tryToListen(wanted)
+    return undefined
+  } catch (cause) {
+    const what = `${wanted.protocol.toUpperCase()} ${formatHostPort(wanted)}`
+    const error = listenError(cause, what, 'another port or address')
+    if (!error) throw cause
+    const holder = error.code === 'PORT_TAKEN' ? await holderOf(wanted) : undefined
+    const by = holder === undefined ? '' : ` (${holder})`
+    return new TandemError(error.code, `${error.message}${by}, and is set by ${wanted.option}`, {
+      hint: hintFor(error),
+      cause,
+    })
+  }
+}
+
+function hintFor({ code, hint }: TandemError): string | undefined {
+  return code === 'PORT_TAKEN' ? 'stop that process, or set that option, or another up.host' : hint
+}
+
+async function tryToListen({ protocol, address, port }: WantedPort): Promise<void> {
+  if (protocol === 'tcp') {
+    const server = createServer().listen({ host: address, port, exclusive: true })
+    await once(server, 'listening')
+    server.close()
+    await once(server, 'close')
+    return
+  }
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+  try {
+    socket.bind({ address, port, exclusive: true })
+    await once(socket, 'listening')
+  } finally {
+    socket.close()
+    await once(socket, 'close')
+  }
+}
+
+/** `pid 4711, kamailio`, where Linux tells us; only root learns it about other users' processes. */
+export async function holderOf({
+  protocol,
+  port,
+}: Pick<WantedPort, 'protocol' | 'port'>): Promise<string | undefined> {
+  try {
+    const inodes = new Set<string>()
+    for (const table of [protocol, `${protocol}6`]) await collectInodes(table, port, inodes)
+    for (const pid of await readdir('/proc')) {
+      if (/^\d+$/.test(pid) && (await holdsOneOf(pid, inodes))) {
+        return `pid ${pid}, ${(await readFile(`/proc/${pid}/comm`, 'utf8')).trim()}`
+      }
+    }
+  } catch {
+    // No /proc, or the process is gone by now: then we do not know.
+  }
+  return undefined
+}
+
+async function collectInodes(table: string, port: number, inodes: Set<string>): Promise<void> {
+  const rows = (await readFile(`/proc/net/${table}`, 'utf8')).split('\n').slice(1)
+  for (const row of rows) {
+    // proc(5): sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
+    const [, local = '', remote = '', , , , , , , inode] = row.trim().split(/\s+/)
+    const listens = remote.endsWith(':0000')
+    if (inode !== undefined && listens && Number.parseInt(local.split(':')[1] ?? '', 16) === port)
+      inodes.add(inode)
+  }
+}
+
+async function holdsOneOf(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+  const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => [])
+  for (const descriptor of descriptors) {
+    const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '')
+    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1]
+    if (inode !== undefined && inodes.has(inode)) return true
+  }
+  return false
+}

@@ -1,0 +1,18 @@
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+// One Ctrl-C under `npm start` arrives twice: from the terminal, and passed on by npm.
+const ECHO_MS = 500
+
+/** Resolves with the first signal that asks to stop. A later one, such as an impatient second Ctrl-C, calls `force`. */
+export function whenAskedToStop(force: () => void): Promise<string> {
+  return new Promise((resolve) => {
+    let firstAtMs: number | undefined
+    const asked = (signal: string) => {
+      if (firstAtMs === undefined) {
+        firstAtMs = performance.now()
+        resolve(signal)
+      } else if (performance.now() - firstAtMs > ECHO_MS) force()
+    }
+    for (const signal of SIGNALS) process.on(signal, asked)
+  })
+}
