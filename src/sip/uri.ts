@@ -59,8 +59,8 @@ export class Uri {
   }
 
   /** The user part with every escape decoded: for display and digit analysis, never for comparison. */
-  get userDecoded(): string | undefined {
-    return this.user === undefined ? undefined : decodeEscapes(this.user)
+  get userDecoded(): string {
+    return decodeEscapes(this.user)
   }
 
   get password(): string | undefined {

@@ -1,0 +1,180 @@
+import { parseContacts } from './contact.ts'
+import { H, headerName } from './header.ts'
+import { limits } from './limits.ts'
+import type { Message } from './message.ts'
+import type { HeaderField } from './response.ts'
+import { parseUri } from './uri.ts'
+import { MAGIC_COOKIE, parseVia, responseTarget } from './via.ts'
+
+/** Why a message is not processed: what `respond` needs. Of a response only the reason counts: nobody is answered. */
+export interface Defect {
+  readonly status: number
+  readonly reason: string
+  readonly headers?: readonly HeaderField[]
+}
+
+const bad = (reason: string, status = 400): Defect => ({ status, reason })
+
+/** Header ids as bits, so that one pass over the lines finds what is missing and what is repeated. */
+function bits(...ids: number[]): number {
+  if (ids.some((id) => id > 30)) throw new Error('the headers that are counted need ids below 31')
+  return ids.reduce((mask, id) => mask | (1 << id), 0)
+}
+
+const MANDATORY = bits(H.via, H.from, H.to, H.callId, H.cseq)
+const SINGLE = bits(H.from, H.to, H.callId, H.cseq, H.maxForwards)
+const VIA = bits(H.via)
+
+/** What mismatch01 and mismatch02 differ in: a method that we know cannot be excused by its CSeq being of another. */
+const KNOWN_METHODS = new Set([
+  ...['INVITE', 'ACK', 'BYE', 'CANCEL', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PRACK'],
+  ...['UPDATE', 'INFO', 'REFER', 'PUBLISH'],
+])
+
+/**
+ * Whether a request may be processed at all (RFC 3261 §16.3 steps 1 and 2, §8.2): by the grammar of what is routed on, and
+ * the limits. What a proxy does not look at is not judged; the deeper the check, the later it comes.
+ */
+export function checkRequest(request: Message): Defect | undefined {
+  return (
+    checkVersion(request) ??
+    checkLines(request) ??
+    checkRequestUri(request.requestUri) ??
+    checkTopVia(request) ??
+    checkCSeq(request) ??
+    checkAddresses(request) ??
+    checkLength(request) ??
+    checkContacts(request)
+  )
+}
+
+/** Whether a response may be passed on; if not, it is dropped and counted (§16.7, §18.1.2). */
+export function checkResponse(response: Message): Defect | undefined {
+  if (response.status === 0) return bad('Bad Status')
+  return (
+    checkLines(response) ??
+    checkTopVia(response) ??
+    (response.cseq === undefined ? bad('Bad CSeq') : undefined) ??
+    checkLength(response) ??
+    checkNextHop(response)
+  )
+}
+
+function checkVersion(request: Message): Defect | undefined {
+  const { version } = request
+  return version === 'SIP/2.0' || version.toUpperCase() === 'SIP/2.0'
+    ? undefined
+    : bad('Version Not Supported', 505)
+}
+
+/** Limits, and each mandatory header exactly once. */
+function checkLines(message: Message): Defect | undefined {
+  if (message.text.length > limits.messageBytes) return bad('Message Too Large', 513)
+  if (message.lineCount > limits.headerCount) return bad('Too Many Headers', 513)
+  if (message.hasMalformedLine) return bad('Malformed Header Line')
+  if (!message.terminated) return bad('Headers Not Terminated')
+  let seen = 0
+  let repeated = 0
+  let vias = 0
+  let start = message.headersStart
+  for (let line = 0; line < message.lineCount; line++) {
+    const end = message.lineEnd(line)
+    if (end - start > limits.headerBytes) return bad('Header Too Long', 513)
+    start = end
+    const id = message.lineId(line)
+    // 1 << id counts modulo 32: ids from 31 up are none of ours.
+    if (id > 30) continue
+    const bit = 1 << id
+    if (bit === VIA) vias++
+    repeated |= seen & bit
+    seen |= bit
+  }
+  if (vias > limits.viaCount) return bad('Too Many Vias', 513)
+  if ((repeated & SINGLE) !== 0) return bad(`Repeated ${nameOf(repeated & SINGLE)}`)
+  if ((MANDATORY & ~seen) !== 0) return bad(`Missing ${nameOf(MANDATORY & ~seen)}`)
+  return undefined
+}
+
+function nameOf(mask: number): string {
+  return headerName(31 - Math.clz32(mask))
+}
+
+function checkRequestUri(text: string): Defect | undefined {
+  if (text.length > limits.uriBytes) return bad('Request-URI Too Long', 414)
+  const uri = parseUri(text)
+  if (uri === undefined) return bad('Bad Request-URI')
+  if (!uri.isSip && uri.scheme !== 'tel') return bad('Unsupported URI Scheme', 416)
+  // §19.1.1, table 1: a Request-URI has no headers.
+  return uri.hasHeaders ? bad('Headers in Request-URI') : undefined
+}
+
+function checkTopVia(message: Message): Defect | undefined {
+  const via = message.topVia
+  if (via === undefined) return bad('Bad Via')
+  // RFC 4475 §3.3.? badbranch: the cookie alone names no transaction.
+  return via.hasMagicCookie && via.branch.length === MAGIC_COOKIE.length ? bad('Bad Branch') : undefined
+}
+
+function checkCSeq(request: Message): Defect | undefined {
+  const { cseq } = request
+  if (cseq === undefined) return bad('Bad CSeq')
+  if (cseq.method === request.requestMethod) return undefined
+  return KNOWN_METHODS.has(request.requestMethod) ? bad('CSeq Method Mismatch') : bad('Not Implemented', 501)
+}
+
+function checkAddresses(request: Message): Defect | undefined {
+  if (request.from?.uri === undefined) return bad('Bad From')
+  if (request.to?.uri === undefined) return bad('Bad To')
+  return request.callId === '' ? bad('Bad Call-ID') : undefined
+}
+
+/** §18.3: the body is as long as it says, or nobody knows where it ends. What came behind it is gone already. */
+function checkLength(message: Message): Defect | undefined {
+  const { contentLength } = message
+  if (contentLength === undefined || message.text.length - message.bodyStart === contentLength)
+    return undefined
+  return bad('Bad Content-Length')
+}
+
+/** A registrar is the one who reads Contacts; elsewhere they are the end systems' business (§16.3 step 1). */
+function checkContacts(request: Message): Defect | undefined {
+  if (request.requestMethod !== 'REGISTER' || !request.has(H.contact)) return undefined
+  return parseContacts(request.values(H.contact)) === undefined ? bad('Bad Contact') : undefined
+}
+
+/** RFC 4475 §3.1.2.? bcast: nothing is sent to where the second Via points, if that is everybody. */
+function checkNextHop(response: Message): Defect | undefined {
+  const second = secondVia(response)
+  if (second === undefined) return undefined
+  const via = parseVia(second)
+  if (via === undefined) return bad('Bad Second Via')
+  return responseTarget(via) === undefined ? bad('Unroutable Second Via') : undefined
+}
+
+function secondVia(response: Message): string | undefined {
+  return response.values(H.via)[1]
+}
+
+/** §16.3 step 3. Not for a request that is addressed to us (§11). */
+export function checkMaxForwards(request: Message): Defect | undefined {
+  return request.maxForwards === 0 ? bad('Too Many Hops', 483) : undefined
+}
+
+/** §16.3 step 5: what a proxy must understand. `supported` holds option tags in lower case. */
+export function checkProxyRequire(request: Message, supported: ReadonlySet<string>): Defect | undefined {
+  return checkOptions(request, H.proxyRequire, supported)
+}
+
+/** §8.2.2.3: what a UAS or registrar must understand. */
+export function checkRequire(request: Message, supported: ReadonlySet<string>): Defect | undefined {
+  return checkOptions(request, H.require, supported)
+}
+
+function checkOptions(request: Message, id: number, supported: ReadonlySet<string>): Defect | undefined {
+  // §8.2.2.3: not in CANCEL, nor in an ACK, which could not be answered anyway.
+  if (!request.has(id) || request.requestMethod === 'CANCEL' || request.requestMethod === 'ACK')
+    return undefined
+  const unsupported = request.values(id).filter((tag) => !supported.has(tag.toLowerCase()))
+  if (unsupported.length === 0) return undefined
+  return { status: 420, reason: 'Bad Extension', headers: [[H.unsupported, unsupported.join(', ')]] }
+}
