@@ -23,7 +23,7 @@ export function environmentOverrides(env: NodeJS.ProcessEnv): Overrides {
   const problems: string[] = []
   const byVariable = new Map(configKeys.map((key) => [key.variable, key]))
   for (const [variable, text] of Object.entries(env)) {
-    if (!variable.startsWith('TANDEM_') || text === undefined || text === '') continue
+    if (!variable.startsWith(PREFIX) || text === undefined || text === '') continue
     const key = byVariable.get(variable)
     if (key) {
       used.push(key)
@@ -68,9 +68,16 @@ function put(values: Record<string, unknown>, path: readonly string[], value: un
   put(values[name] as Record<string, unknown>, rest, value)
 }
 
+const PREFIX = 'TANDEM_'
+
 function unknownVariable(variable: string, known: readonly string[]): string {
-  const meant = nearest(variable, known)
-  return `${variable}: unknown variable; ${meant === undefined ? '`tandem config keys` lists them' : `did you mean ${meant}?`}`
+  // The prefix is not compared: it would make everything look alike.
+  const meant = nearest(
+    variable.slice(PREFIX.length),
+    known.map((name) => name.slice(PREFIX.length)),
+  )
+  const advice = meant === undefined ? '`tandem config keys` lists them' : `did you mean ${PREFIX}${meant}?`
+  return `${variable}: unknown variable; ${advice}`
 }
 
 /** The variables that give another process this configuration. */

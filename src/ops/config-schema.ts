@@ -53,7 +53,7 @@ function ports<const P extends readonly number[]>(fallback: P, meaning: string) 
   const schema = z
     .array(port)
     .length(fallback.length)
-    .refine((list) => new Set(list).size === list.length)
+    .refine((list) => new Set(list).size === list.length, { abort: true })
     .default([...fallback])
   return key(schema, meaning, `a list of ${fallback.length} different ports`)
 }
@@ -71,7 +71,7 @@ const database = z.strictObject({
   url: key(
     databaseUrl.prefault([]),
     'Where PostgreSQL (14 or newer) is. With several URLs the first that accepts writes is used. `tandem up` without it runs a PostgreSQL of its own.',
-    'a URL such as postgres://user:password@host:5432/tandem, or a list of them',
+    'a URL such as postgres://user@host:5432/tandem, or a list of them; special characters in its password percent-encoded',
   ),
   connectTimeoutMs: whole(100, 60_000, 3_000, 'How long one attempt to connect may take, in milliseconds.'),
   statementTimeoutMs: whole(100, 600_000, 5_000, 'How long one statement may run, in milliseconds.'),

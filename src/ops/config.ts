@@ -34,7 +34,7 @@ export function loadConfig({ file, env }: ConfigSource): Config {
 export function requireDatabase(config: Config): readonly string[] {
   if (config.database.url.length > 0) return config.database.url
   throw new TandemError('CONFIG_INVALID', 'database.url: this command needs a PostgreSQL', {
-    hint: 'set database.url in the file of --config, or TANDEM_DATABASE_URL, to postgres://user:password@host:5432/name',
+    hint: 'set database.url in the file of --config, or TANDEM_DATABASE_URL, to postgres://user@host:5432/name',
   })
 }
 
