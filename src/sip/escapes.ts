@@ -1,7 +1,7 @@
 import { classOf, hexValue, isEscape, PERCENT, UNRESERVED } from './chars.ts'
 
-/** reserved (RFC 3261 §25.1), with the brackets that RFC 2732 added; not equal to their escaped forms. */
-const RESERVED = ';/?:@&=+$,[]'
+/** reserved (RFC 3261 §25.1): not equal to their escaped forms. */
+const RESERVED = ';/?:@&=+$,'
 
 /** How each byte is spelt when it stands unescaped, and when it is escaped. */
 const plain: string[] = []
@@ -35,8 +35,11 @@ export function decodeEscapes(text: string): string {
  * from 0x80) escaped in upper case. The result is ASCII.
  */
 export function normalizeEscapes(text: string): string {
-  let normal = ''
-  for (let i = 0; i < text.length; i++) {
+  let i = 0
+  while (i < text.length && plain[text.charCodeAt(i)]?.length === 1) i++
+  if (i === text.length) return text
+  let normal = text.slice(0, i)
+  for (; i < text.length; i++) {
     const c = text.charCodeAt(i)
     if (c === PERCENT && isEscape(text, i, text.length)) {
       normal += escaped[byteAt(text, i)]
