@@ -7,21 +7,19 @@ import { formatHostPort, type HostPort } from '../src/ops/host-port.ts'
 
 export interface WantedPort extends HostPort {
   readonly protocol: 'udp' | 'tcp'
-  /** What moves it: `up.edgePorts (TANDEM_UP_EDGE_PORTS)`. */
+  /** What moves it, for the hint: `up.edgePorts or up.host`. */
   readonly option: string
 }
 
-/** Refuses all ports that cannot be had in one TandemError, one line each, before anything is started. */
+/** Refuses the ports that cannot be had in one TandemError, one line each, before anything is started. */
 export async function requirePorts(wanted: readonly WantedPort[]): Promise<void> {
   const refusals = (await Promise.all(wanted.map(refusal))).filter((error) => error !== undefined)
   const [first] = refusals
   if (!first) return
-  const same = refusals.filter((error) => error.code === first.code)
-  // The first line carries the hint of its own option; the others are told apart by theirs.
-  throw new TandemError(first.code, same.map((e) => e.message).join('\n'), {
-    hint: first.hint,
-    cause: first.cause,
-  })
+  const lines = refusals
+    .filter(({ code }) => code === first.code)
+    .map(({ message, hint }) => `${message}; ${hint}`)
+  throw new TandemError(first.code, lines.join('\n'), { cause: first.cause })
 }
 
 async function refusal(wanted: WantedPort): Promise<TandemError | undefined> {
@@ -30,19 +28,12 @@ async function refusal(wanted: WantedPort): Promise<TandemError | undefined> {
     return undefined
   } catch (cause) {
     const what = `${wanted.protocol.toUpperCase()} ${formatHostPort(wanted)}`
-    const error = listenError(cause, what, 'another port or address')
+    const error = listenError(cause, what, wanted.option)
     if (!error) throw cause
     const holder = error.code === 'PORT_TAKEN' ? await holderOf(wanted) : undefined
-    const by = holder === undefined ? '' : ` (${holder})`
-    return new TandemError(error.code, `${error.message}${by}, and is set by ${wanted.option}`, {
-      hint: hintFor(error),
-      cause,
-    })
+    if (holder === undefined) return error
+    return new TandemError(error.code, `${error.message} (${holder})`, { hint: error.hint, cause })
   }
-}
-
-function hintFor({ code, hint }: TandemError): string | undefined {
-  return code === 'PORT_TAKEN' ? 'stop that process, or set that option, or another up.host' : hint
 }
 
 async function tryToListen({ protocol, address, port }: WantedPort): Promise<void> {

@@ -123,7 +123,10 @@ class Child {
   }
 
   kill(): void {
-    if (!this.#process) return this.#end()
+    if (!this.#process) {
+      this.#end()
+      return
+    }
     this.#state = 'stopping'
     this.#process.kill('SIGKILL')
   }
@@ -163,9 +166,9 @@ class Child {
     const pid = this.pid
     this.#process = undefined
     this.#timer?.cancel()
-    if (this.#state === 'stopping') return this.#end()
-    if (this.#firstStart) return this.#failed(how)
-    this.#restartLater(pid, how)
+    if (this.#state === 'stopping') this.#end()
+    else if (this.#firstStart) this.#failed(how)
+    else this.#restartLater(pid, how)
   }
 
   #failed(how: string): void {

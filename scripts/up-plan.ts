@@ -44,13 +44,13 @@ export function wantedPorts(config: Config): WantedPort[] {
     protocol: 'tcp',
     address: '127.0.0.1',
     port: databasePort,
-    option: 'up.databasePort (TANDEM_UP_DATABASE_PORT)',
+    option: 'up.databasePort',
   }
   return [
     ...(config.database.url.length > 0 ? [] : [database]),
-    ...udp(edgePorts, 'up.edgePorts (TANDEM_UP_EDGE_PORTS) or up.host'),
-    ...udp(insidePorts, 'up.insidePorts (TANDEM_UP_INSIDE_PORTS) or up.host'),
-    ...udp(memberPorts, 'up.memberPorts (TANDEM_UP_MEMBER_PORTS) or up.host'),
+    ...udp(edgePorts, 'up.edgePorts or up.host'),
+    ...udp(insidePorts, 'up.insidePorts or up.host'),
+    ...udp(memberPorts, 'up.memberPorts or up.host'),
   ]
 }
 

@@ -102,7 +102,7 @@ export function listenError(cause: unknown, what: string, option: string): Tande
   switch ((cause as NodeJS.ErrnoException | undefined)?.code) {
     case 'EADDRINUSE':
       return new TandemError('PORT_TAKEN', `${what} is taken by another process`, {
-        hint: `stop that process or set ${option}`,
+        hint: `stop it, or set ${option}`,
         cause,
       })
     case 'EACCES':
