@@ -10,7 +10,11 @@ const STOP_LIMIT_MS = 4_500
  * Runs one node for the life of this process. It stops on SIGTERM and SIGINT, and when the process that started
  * it is gone, so that nothing is left behind even after a SIGKILL of `tandem up`.
  */
-export async function runNode(start: () => Promise<RunningNode>, log: Logger): Promise<void> {
+export async function runNode(
+  start: () => Promise<RunningNode>,
+  log: Logger,
+  { stopLimitMs = STOP_LIMIT_MS } = {},
+): Promise<void> {
   let node: RunningNode | undefined
   let stopping = false
 
@@ -21,11 +25,13 @@ export async function runNode(start: () => Promise<RunningNode>, log: Logger): P
     // While it starts there is nothing yet that an ordered stop could save.
     if (!node) process.exit(0)
     setTimeout(() => {
-      log.error(`not stopped after ${STOP_LIMIT_MS} ms: giving up`)
+      log.error(`not stopped after ${stopLimitMs} ms: giving up`)
       process.exit(exitStatus.failure)
-    }, STOP_LIMIT_MS).unref()
+    }, stopLimitMs).unref()
     await node.close()
     log.info('stopped')
+    // Without it the last lines overtake those that are being written.
+    await new Promise<void>((resolve) => log.flush(() => resolve()))
     process.exit(0)
   }
   const bug = (error: unknown) => {
