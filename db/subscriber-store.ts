@@ -1,0 +1,130 @@
+import type { Database } from './database.ts'
+import { type RevCursor, refreshPoint } from './rev-cursor.ts'
+import { type Slots, slotCondition } from './slot-ranges.ts'
+import { fromSql, toSql } from './wire-text.ts'
+
+/** A user who may register and call. Texts are wire text. */
+export interface SubscriberRow {
+  readonly domain: string
+  /** User part, canonical. */
+  readonly user: string
+  readonly slot: number
+  readonly enabled: boolean
+  /** Lower-case hex of H(user:realm:password); null: the algorithm is refused. */
+  readonly ha1Md5: string | null
+  readonly ha1Sha256: string | null
+  readonly ha1Sha512256: string | null
+  /** Change number. */
+  readonly rev: number
+}
+
+/** A change of a subscriber: the row as it is now, or that it is gone. */
+export type SubscriberChange =
+  | ({ readonly removed: false } & SubscriberRow)
+  | {
+      readonly removed: true
+      readonly domain: string
+      readonly user: string
+      readonly slot: number
+      readonly rev: number
+    }
+
+export type Ha1s = Pick<SubscriberRow, 'ha1Md5' | 'ha1Sha256' | 'ha1Sha512256'>
+
+const READ = 'domain, username, slot, enabled, ha1_md5, ha1_sha256, ha1_sha512_256, rev'
+
+function toSubscriber(column: unknown[]): SubscriberRow {
+  return {
+    domain: column[0] as string,
+    user: fromSql(column[1] as string),
+    slot: column[2] as number,
+    enabled: column[3] as boolean,
+    ha1Md5: column[4] as string | null,
+    ha1Sha256: column[5] as string | null,
+    ha1Sha512256: column[6] as string | null,
+    rev: column[7] as number,
+  }
+}
+
+/**
+ * All subscribers of these slots, in one snapshot, in batches of `batchRows`, in no order. To go on with
+ * {@link readSubscribersSince}, take the cursor (`startCursor`) before this.
+ * @throws TandemError, as {@link Database.query}
+ */
+export async function* streamSubscribers(
+  db: Database,
+  ranges: readonly Slots[],
+  batchRows = 5_000,
+): AsyncGenerator<SubscriberRow[], void, void> {
+  const text = `select ${READ} from tandem.subscriber where ${slotCondition(ranges)}`
+  for await (const rows of db.stream(text, batchRows)) yield rows.map(toSubscriber)
+}
+
+/**
+ * What happened to subscribers of these slots since the cursor's last look; and moves the cursor. In the order of change;
+ * a change may come more than once.
+ * @throws TandemError, as {@link Database.query}; the cursor then stays where it was
+ */
+export async function readSubscribersSince(
+  db: Database,
+  cursor: RevCursor,
+  ranges: readonly Slots[],
+): Promise<SubscriberChange[]> {
+  const slots = slotCondition(ranges)
+  const point = await refreshPoint(db)
+  const from = cursor.from(point)
+  const text = `select ${READ}, false as removed from tandem.subscriber where rev > $1 and ${slots}
+    union all
+    select domain, username, slot, false, null, null, null, rev, true from tandem.subscriber_removed
+      where rev > $1 and ${slots}
+    order by rev`
+  const rows = await db.queryArrays(text, [from])
+  cursor.moveTo(point)
+  return rows.map(toChange)
+}
+
+function toChange(column: unknown[]): SubscriberChange {
+  const row = toSubscriber(column)
+  if (column[8] !== true) return { removed: false, ...row }
+  return { removed: true, domain: row.domain, user: row.user, slot: row.slot, rev: row.rev }
+}
+
+const FIND = {
+  name: 'find-subscriber',
+  text: `select ${READ} from tandem.subscriber where domain = $1 and username = $2`,
+}
+
+/** @throws TandemError, as {@link Database.query} */
+export async function findSubscriber(
+  db: Database,
+  domain: string,
+  user: string,
+): Promise<SubscriberRow | undefined> {
+  const [row] = await db.queryArrays(FIND, [toSql(domain), toSql(user)])
+  return row && toSubscriber(row)
+}
+
+const ADD = {
+  name: 'add-subscriber',
+  text: `insert into tandem.subscriber (domain, username, ha1_md5, ha1_sha256, ha1_sha512_256)
+    values ($1, $2, $3, $4, $5)
+    on conflict (domain, username) do update set ha1_md5 = excluded.ha1_md5, ha1_sha256 = excluded.ha1_sha256,
+      ha1_sha512_256 = excluded.ha1_sha512_256, enabled = true
+    returning ${READ}`,
+}
+
+/**
+ * Adds an enabled subscriber, or gives an existing one these HA1s. The caller computes them, over the domain's realm; no password
+ * comes this way.
+ * @throws pg.DatabaseError 23503 when the domain is not served here; TandemError, as {@link Database.query}
+ */
+export async function addSubscriber(
+  db: Database,
+  domain: string,
+  user: string,
+  { ha1Md5, ha1Sha256, ha1Sha512256 }: Ha1s,
+): Promise<SubscriberRow> {
+  const [row] = await db.queryArrays(ADD, [toSql(domain), toSql(user), ha1Md5, ha1Sha256, ha1Sha512256])
+  if (!row) throw new Error('an upsert returned no row')
+  return toSubscriber(row)
+}
