@@ -1,5 +1,5 @@
 import { exitStatus, TandemError } from '../src/ops/errors.ts'
-import type { Logger } from '../src/ops/logging.ts'
+import { flushed, type Logger } from '../src/ops/logging.ts'
 import type { RunningNode } from '../src/ops/running-node.ts'
 import { failedReport, type NodeReport } from './node-report.ts'
 
@@ -30,8 +30,7 @@ export async function runNode(
     }, stopLimitMs).unref()
     await node.close()
     log.info('stopped')
-    // Without it the last lines overtake those that are being written.
-    await new Promise<void>((resolve) => log.flush(() => resolve()))
+    await flushed(log)
     process.exit(0)
   }
   const bug = (error: unknown) => {

@@ -34,7 +34,8 @@ export interface LogContext {
 export function createLogger(config: Config['log'], { node, to = 1 }: LogContext): Logger {
   const text = config.format === 'text' || (config.format === 'auto' && typeof to === 'number' && isatty(to))
   // Nobody reads a terminal at a rate where asynchronous writing would pay; in order with other output is worth more.
-  const stream = typeof to === 'number' ? destination({ dest: to, sync: text }) : to
+  // minLength 1 writes at once, as 0 does, but only then does flush() do anything.
+  const stream = typeof to === 'number' ? destination({ dest: to, sync: text, minLength: text ? 0 : 1 }) : to
   return pino(
     {
       level: config.level,
@@ -47,6 +48,12 @@ export function createLogger(config: Config['log'], { node, to = 1 }: LogContext
     text ? { write: (line) => stream.write(textLine(line)) } : stream,
   )
 }
+
+/** Resolves when all lines are written: before an exit, after which the last could overtake those under way. */
+export const flushed = (log: Logger): Promise<void> =>
+  new Promise((resolve) => {
+    log.flush(() => resolve())
+  })
 
 function censor(value: unknown, path: string[]): unknown {
   const shown = URL_FIELDS.includes(path.at(-1) ?? '')
