@@ -1,3 +1,4 @@
+import type { DemoAddresses } from '../db/demo.ts'
 import { toEnvironment } from '../src/ops/config-env.ts'
 import type { Config } from '../src/ops/config-schema.ts'
 import { formatHostPort, type HostPort } from '../src/ops/host-port.ts'
@@ -30,9 +31,10 @@ export function planNodes(config: Config, databaseUrl: readonly string[]): Plann
 }
 
 /** Where each member is to be found, for table `member`. */
-export function memberAddresses(nodes: readonly PlannedNode[]): Record<string, string> {
+export function memberAddresses(nodes: readonly PlannedNode[]): DemoAddresses {
   const members = nodes.filter((node) => node.stage === 'stage2')
-  return Object.fromEntries(members.map(({ name, config }) => [name, formatHostPort(config.stage2.listen)]))
+  const addresses = members.map(({ name, config }) => [name, formatHostPort(config.stage2.listen)])
+  return Object.fromEntries(addresses) as DemoAddresses
 }
 
 /** What must be free before anything is started. */

@@ -28,7 +28,7 @@ export function environmentOverrides(env: NodeJS.ProcessEnv): Overrides {
     if (key) {
       used.push(key)
       put(values, key.path, fromText(key, text))
-    } else if (!Object.hasOwn(commandVariables, variable) && !isServiceLink(variable)) {
+    } else if (!Object.hasOwn(commandVariables, variable) && !isServiceLink(variable, text)) {
       problems.push(unknownVariable(variable, [...byVariable.keys()]))
     }
   }
@@ -99,8 +99,8 @@ function toText(value: unknown): string {
 }
 
 /** Kubernetes and Docker set these for a service that happens to be called tandem, or tandem-something. */
-function isServiceLink(variable: string): boolean {
-  return /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/.test(
-    variable,
-  )
+function isServiceLink(variable: string, text: string): boolean {
+  if (/_SERVICE_(?:HOST|PORT(?:_\w+)?)$/.test(variable)) return true
+  if (/_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/.test(variable)) return true
+  return variable.endsWith('_PORT') && /^(?:tcp|udp|sctp):\/\//.test(text)
 }
