@@ -122,7 +122,7 @@ comment on column tandem.sip_group.name is 'Name of the group; it appears in SIP
 comment on column tandem.sip_group.description is 'Free text for people';
 
 create function tandem.is_host_port(text) returns boolean
-language plpgsql immutable strict parallel safe as $$
+language plpgsql immutable strict as $$
 declare
   host constant text := coalesce(substring($1 from '^\[([0-9A-Fa-f:.]+)\]:[0-9]{1,5}$'),
     substring($1 from '^([0-9.]+):[0-9]{1,5}$'));

@@ -1,0 +1,155 @@
+import type { Clock, Timer } from '../src/ops/clock.ts'
+import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
+import { parseHostPort } from '../src/ops/host-port.ts'
+import type { Cluster, EdgeNode } from '../src/partition/cluster.ts'
+import { PartitionMap } from '../src/partition/partition-map.ts'
+import type { Endpoint } from '../src/sip/endpoint.ts'
+import { loadClusterKeys } from './cluster-key-store.ts'
+import type { Database, Log, Subscription } from './database.ts'
+import { loadMap, type MapSnapshot } from './map-store.ts'
+import { watchMap } from './map-watch.ts'
+import { heartbeat, type NodeReport, type NodeRow, type NodeState, registerNode } from './node-store.ts'
+
+export type Identity = Pick<NodeReport, 'name' | 'stage' | 'addresses' | 'version'>
+
+export interface MembershipOptions {
+  readonly db: Database
+  readonly identity: Identity
+  /** Between two heartbeats, and between two looks for a new map, ms. */
+  readonly intervalMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Keys are rotated by hand and both are accepted for long, so this need not be quick. */
+const KEYS_EVERY_BEATS = 30
+
+/** One node's place in the cluster: what it knows of the others, kept up to date, and what it says of itself. */
+export class ClusterMembership {
+  readonly #options: MembershipOptions
+  #cluster: Cluster
+  #state: NodeState = 'loading'
+  #reason: string | null = null
+  #watch: Subscription | undefined
+  #timer: Timer | undefined
+  #beating: Promise<void> = Promise.resolve()
+  #beats = 0
+  #missed = false
+  #onChange: (cluster: Cluster) => void = () => {}
+
+  private constructor(options: MembershipOptions, cluster: Cluster) {
+    this.#options = options
+    this.#cluster = cluster
+  }
+
+  /** Reads the cluster and enters the node, as loading. @throws TandemError, as `Database.query` */
+  static async join(options: MembershipOptions): Promise<ClusterMembership> {
+    const { db, clock } = options
+    const [snapshot, keys] = [await loadMap(db), await loadClusterKeys(db)]
+    const membership = new ClusterMembership(options, clusterOf(snapshot, keys))
+    await registerNode(db, membership.#report())
+    membership.#watch = watchMap(db, {
+      intervalMs: options.intervalMs,
+      clock,
+      known: snapshot,
+      onChange: (changed) => membership.#adopt(changed),
+      onError: (error) => options.log.debug({ err: error }, 'map not read; the last one stays in force'),
+    })
+    membership.#beatLater()
+    return membership
+  }
+
+  /** As it is now. */
+  get cluster(): Cluster {
+    return this.#cluster
+  }
+
+  /** Who hears of every new cluster, after it is in force. */
+  set onChange(hearer: (cluster: Cluster) => void) {
+    this.#onChange = hearer
+  }
+
+  /** What the node says of itself from now on; the others hear of it soon. */
+  async report(state: NodeState, reason: string | null = null): Promise<void> {
+    this.#state = state
+    this.#reason = reason
+    await this.#beat()
+  }
+
+  /** Enters the node as stopped. PostgreSQL being away does not hold it up. */
+  async leave(): Promise<void> {
+    this.#watch?.stop()
+    this.#timer?.cancel()
+    await this.report('stopped')
+  }
+
+  #adopt(snapshot: MapSnapshot): void {
+    const before = this.#cluster.map.version
+    this.#cluster = clusterOf(snapshot, this.#cluster.keys)
+    if (snapshot.version !== before) {
+      this.#options.log.info(
+        { from: before, to: snapshot.version },
+        `map version ${snapshot.version} in force`,
+      )
+    }
+    this.#onChange(this.#cluster)
+  }
+
+  #report(): NodeReport {
+    const mapVersion = this.#cluster.map.version
+    return { ...this.#options.identity, mapVersion, state: this.#state, reason: this.#reason }
+  }
+
+  #beatLater(): void {
+    this.#timer = this.#options.clock.schedule(this.#options.intervalMs, () => {
+      void this.#beat()
+      this.#beatLater()
+    })
+  }
+
+  /** One at a time, in the order of the calls. */
+  #beat(): Promise<void> {
+    this.#beating = this.#beating.then(() => this.#beatNow())
+    return this.#beating
+  }
+
+  async #beatNow(): Promise<void> {
+    const { db, log } = this.#options
+    try {
+      const known = await heartbeat(db, this.#report())
+      if (!known) await registerNode(db, this.#report())
+      if (++this.#beats % KEYS_EVERY_BEATS === 0) {
+        this.#cluster = { ...this.#cluster, keys: await loadClusterKeys(db) }
+      }
+      if (this.#missed) log.info('PostgreSQL answers again')
+      this.#missed = false
+    } catch (error) {
+      if (!this.#missed) log.warn({ err: error }, 'PostgreSQL does not answer')
+      this.#missed = true
+    }
+  }
+}
+
+/** @throws Error where the map is no map: slots without a group */
+function clusterOf(snapshot: MapSnapshot, keys: ClusterKeys): Cluster {
+  const edges = snapshot.nodes.filter(({ stage, state }) => stage === 'stage1' && state !== 'stopped')
+  const known = edges.map(toEdge).filter((edge) => edge !== undefined)
+  const inside = [...known.map((edge) => edge.inside), ...snapshot.members]
+  return {
+    map: new PartitionMap(snapshot),
+    edges: known,
+    insideAddresses: new Set(inside.map(({ address }) => address)),
+    keys,
+  }
+}
+
+function toEdge({ name, addresses }: NodeRow): EdgeNode | undefined {
+  const outside = toEndpoint(addresses.edge)
+  const inside = toEndpoint(addresses.inside)
+  return outside && inside && { name, outside, inside }
+}
+
+function toEndpoint(text: string | undefined): Endpoint | undefined {
+  const place = text === undefined ? undefined : parseHostPort(text)
+  return place && { transport: 'udp', address: place.address, port: place.port }
+}
