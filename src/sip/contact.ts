@@ -79,8 +79,10 @@ function isStar(text: string): boolean {
   return text.charCodeAt(start) === STAR && trimEnd(text, start, text.length) === start + 1
 }
 
+const QVALUE = /^(?:0(?:\.\d*)?|\.\d+|1(?:\.0*)?)$/
+
 /** A qvalue in thousandths; 1000 for what is none. */
 export function parseQ(value: string | undefined): number {
-  if (value === undefined || !/^(?:0?(?:\.\d{0,3}\d*)?|1(?:\.0*)?)$/.test(value) || value === '') return 1000
+  if (value === undefined || !QVALUE.test(value)) return 1000
   return Math.floor(Number.parseFloat(`0${value}`) * 1000 + 1e-6)
 }

@@ -1,4 +1,5 @@
 import { isTransportName, type TransportName } from './endpoint.ts'
+import { hostName } from './host.ts'
 import { parseNameAddr } from './name-addr.ts'
 import type { Uri } from './uri.ts'
 
@@ -52,9 +53,14 @@ export interface NextHop {
 export function nextHopOf(uri: Uri): NextHop {
   const transport = uri.param('transport')?.toLowerCase()
   return {
-    host: uri.param('maddr')?.toLowerCase() ?? uri.host,
+    host: maddrOf(uri) ?? uri.host,
     port: uri.port,
     transport: transport !== undefined && isTransportName(transport) ? transport : undefined,
     isSecure: uri.scheme === 'sips',
   }
+}
+
+function maddrOf(uri: Uri): string | undefined {
+  const maddr = uri.param('maddr')
+  return maddr ? hostName(maddr, 0, maddr.length) : undefined
 }
