@@ -80,12 +80,7 @@ export function codedError(error: unknown, server: string): unknown {
       cause,
     })
   }
-  if (REFUSED.has(state ?? '') || SSL_OR_LOGIN_TEXT.test(text)) {
-    return new TandemError('DATABASE_REFUSED', `PostgreSQL at ${server} refuses: ${text}`, {
-      hint: 'check user, password and database name in database.url',
-      cause,
-    })
-  }
+  if (REFUSED.has(state ?? '') || SSL_OR_LOGIN_TEXT.test(text)) return refusedError(error, server)
   if (NO_SCHEMA.has(state ?? '')) {
     return new TandemError(
       'DATABASE_SCHEMA',
@@ -99,6 +94,18 @@ export function codedError(error: unknown, server: string): unknown {
   if (state === '25006') return readOnlyError([server], cause)
   return error
 }
+
+/** As {@link codedError}; while connecting, all that a server says against it is a refusal. */
+export function connectError(error: unknown, server: string): unknown {
+  const coded = codedError(error, server)
+  return coded instanceof pg.DatabaseError ? refusedError(coded, server) : coded
+}
+
+const refusedError = (error: unknown, server: string): TandemError =>
+  new TandemError('DATABASE_REFUSED', `PostgreSQL at ${server} refuses: ${firstLine(error as Error)}`, {
+    hint: 'check user, password and database name in database.url',
+    cause: error,
+  })
 
 export const readOnlyError = (servers: readonly string[], cause?: unknown): TandemError =>
   new TandemError('DATABASE_READ_ONLY', `no PostgreSQL accepts writes: ${servers.join(', ')}`, {

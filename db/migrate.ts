@@ -62,6 +62,11 @@ async function checkVersion(client: pg.Client, server: string): Promise<void> {
     `select current_setting('server_version_num')::int as number, current_setting('server_version') as text`,
   )
   const { number = 0, text = '' } = rows[0] ?? {}
+  requireVersion(number, text, server)
+}
+
+/** `number` as in server_version_num: 140000 for 14.0. @throws TandemError DATABASE_TOO_OLD */
+export function requireVersion(number: number, text: string, server: string): void {
   if (number >= OLDEST) return
   throw new TandemError('DATABASE_TOO_OLD', `PostgreSQL at ${server} is version ${text}`, {
     hint: 'use PostgreSQL 14 or newer',

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { codedError, readOnlyError, serverName } from './database-error.ts'
+import { connectError, readOnlyError, serverName } from './database-error.ts'
 
 export interface WritableServer {
   readonly url: string
@@ -33,7 +33,7 @@ export async function connectWritable(
       if (rows[0]?.writable) return { url, server: serverName(url), client }
       standbys++
     } catch (error) {
-      failure ??= codedError(error, serverName(url))
+      failure ??= connectError(error, serverName(url))
     }
     await client.end().catch(() => undefined)
   }

@@ -237,20 +237,18 @@ language sql stable as $$
     select first, last,
       coalesce(max(last) over (order by first, last rows between unbounded preceding and 1 preceding), -1) as covered
     from tandem.slot_range
-  ), problem as (
-    select covered + 1 as first, first - 1 as last, 'no group' as owner from ordered where first > covered + 1
+  ), fault as (
+    select covered + 1 as first, first - 1 as last, 'have no group' as what from ordered where first > covered + 1
     union all
-    select coalesce(max(last), -1) + 1, 16383, 'no group' from ordered having coalesce(max(last), -1) < 16383
+    select coalesce(max(last), -1) + 1, 16383, 'have no group' from ordered having coalesce(max(last), -1) < 16383
     union all
-    select o.first, least(o.last, o.covered), 'more than one range (groups ' ||
+    select o.first, least(o.last, o.covered), 'are in several ranges (groups ' ||
       (select string_agg(distinct r.group_name, ', ') from tandem.slot_range r
        where r.first <= least(o.last, o.covered) and r.last >= o.first) || ')'
     from ordered o where o.first <= o.covered
   )
-  select string_agg(
-    case when first = last then 'slot ' || first || ' has ' else 'slots ' || first || '-' || last || ' have ' end || owner,
-    '; ' order by first)
-  from (select * from problem order by first limit 10) p
+  select string_agg('slots ' || first || '-' || last || ' ' || what, '; ' order by first)
+  from (select * from fault order by first limit 10) f
 $$;
 comment on function tandem.slot_range_problems() is 'What is wrong with the slot ranges as this transaction sees them (at most ten faults); null when nothing is';
 
