@@ -1,6 +1,7 @@
 import type { Endpoint } from '../endpoint.ts'
 import { type Message, parseMessage } from '../message.ts'
 import { ackFor, cancelFor } from './ack.ts'
+import { flat } from './flat.ts'
 import { inviteClient } from './invite-client.ts'
 import type { Failure, TimerName } from './machine.ts'
 import { nonInviteClient } from './non-invite-client.ts'
@@ -74,7 +75,7 @@ export class ClientTransaction extends Transaction {
   }
 
   protected send(text: string): void {
-    this.#sent = text
+    this.#sent = flat(text)
     this.host.send(text, this.to)
   }
 

@@ -35,14 +35,14 @@ export interface TransactionUser {
 
 export interface TransactionLayerOptions {
   readonly clock: Clock
-  /** Must not call back into the layer. */
+  /** May report by {@link TransactionLayer.transportError} at once, or whenever it finds out. */
   readonly send: (text: string, to: Endpoint) => void
   readonly timers?: Partial<TimerValues>
   /** Peers whose branches are unique by themselves: their requests are matched without the sent-by. */
   readonly trusts?: (source: Endpoint) => boolean
   /** Remember From tag, Call-ID and CSeq of what is open, for {@link ServerTransaction.merged}. */
   readonly detectMerged?: boolean
-  /** When so many are open, {@link TransactionLayer.serve} refuses. Default 1,000,000. */
+  /** When so many are open, {@link TransactionLayer.serve} refuses. Default 500,000: about 1 GB, at 2 kB each. */
   readonly maxTransactions?: number
 }
 
@@ -83,7 +83,7 @@ export class TransactionLayer {
     this.#user = user
     this.#trusts = options.trusts ?? (() => false)
     this.#detectMerged = options.detectMerged ?? false
-    this.#maxTransactions = options.maxTransactions ?? 1_000_000
+    this.#maxTransactions = options.maxTransactions ?? 500_000
     this.#durations = durationTable(values)
     this.#host = {
       clock: options.clock,

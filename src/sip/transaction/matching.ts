@@ -1,8 +1,9 @@
 import type { Message } from '../message.ts'
 import { MAGIC_COOKIE, type Via } from '../via.ts'
+import { flat } from './flat.ts'
 
-// Keys are built by joining, so that each is a string of its own: a slice would keep its message's text alive.
-// A line feed separates, for it can stand in no part. Tokens compare case-insensitively (§7.3.1), so keys are lower case.
+// Each key is a string of its own (toLowerCase and join see to that): a slice would keep its message's text alive.
+// A line feed separates, for it can stand in no part. Tokens compare case-insensitively (§7.3.1): keys are lower case.
 
 /** What a client transaction is found by (RFC 3261 §17.1.3). `branch` is one of ours, hence unique. */
 export function clientKey(method: string, branch: string): string {
@@ -38,7 +39,7 @@ export function isLegacy(request: Message): boolean {
 /** What a request has in common with its copies that came by other ways (§8.2.2.2); undefined inside a dialog. */
 export function mergeKey(request: Message): string | undefined {
   if (request.to?.tag !== undefined) return undefined
-  return `${request.from?.tag}\n${request.callId}\n${request.cseq?.number} ${request.method}`
+  return flat(`${request.from?.tag}\n${request.callId}\n${request.cseq?.number} ${request.method}`)
 }
 
 /** The cookie alone says that a branch is unique, and is not. */

@@ -5,6 +5,7 @@ import { answerTarget, type ResponseOptions, respond } from '../response.ts'
 import { Rewrite } from '../rewrite.ts'
 import { viaFor } from '../via.ts'
 import { newTag } from './branch.ts'
+import { flat } from './flat.ts'
 import { inviteServer } from './invite-server.ts'
 import type { Failure } from './machine.ts'
 import { isLegacy, legacyAckKey } from './matching.ts'
@@ -109,7 +110,7 @@ export class ServerTransaction extends Transaction {
   }
 
   protected send(text: string): void {
-    this.#response = this.#via === undefined ? text : withTopVia(text, this.#via)
+    this.#response = flat(this.#via === undefined ? text : withTopVia(text, this.#via))
     this.host.send(this.#response, this.#replyTo)
   }
 
@@ -173,7 +174,7 @@ export class ServerTransaction extends Transaction {
     this.#replyTo = answerTarget(request, source)
     const newest = detach(viaFor(via, source) ?? via.text)
     this.#via = newest
-    if (this.#response !== '') this.#response = withTopVia(this.#response, newest)
+    if (this.#response !== '') this.#response = flat(withTopVia(this.#response, newest))
   }
 }
 

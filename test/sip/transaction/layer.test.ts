@@ -134,6 +134,22 @@ t.test('an ICMP error fails what waits for that peer, and nothing else', async (
   bench.assertEmpty(t)
 })
 
+t.test('a send that fails at once', async (t) => {
+  for (const method of ['INVITE', 'OPTIONS']) {
+    for (const to of [peer, tcpPeer]) {
+      const bench: Bench = new Bench({ send: (text, target) => bench.layer.transportError(target, text) })
+      const transaction = bench.request(requestText(method), to)
+      t.equal(transaction.state, 'terminated')
+      t.strictSame(bench.takeHeard(), ['transport'])
+      bench.receive(requestText(method), to)
+      bench.serving[0]?.reply(486)
+      t.strictSame(bench.takeHeard(), [`new ${method}`, 'transport'])
+      bench.clock.advance(32_000)
+      bench.assertEmpty(t)
+    }
+  }
+})
+
 t.test('a user that throws leaves nothing behind', async (t) => {
   const bench = new Bench()
   const fail = () => {
