@@ -36,6 +36,7 @@ t.test('a provisional response ends the repeating, and B', async (t) => {
     const transaction = bench.request(INVITE)
     bench.takeSent()
     bench.receive(responseTo(INVITE, first))
+    t.equal(bench.clock.pending, 0, 'A and B end with the state they were started in')
     bench.receive(responseTo(INVITE, 100))
     bench.receive(responseTo(INVITE, 183))
     bench.receive(responseTo(INVITE, 183))

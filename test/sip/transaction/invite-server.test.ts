@@ -99,6 +99,7 @@ t.test('the ACK ends the repeating; copies of it are absorbed until I', async (t
   bench.receive(INVITE)
   t.strictSame(bench.takeSent(), ['486', '486'], 'the INVITE crossed the response')
   bench.receive(ackTo(INVITE, 'bob'))
+  t.equal(bench.clock.pending, 1, 'G and H have ended, I runs')
   bench.receive(ackTo(INVITE, 'bob'))
   bench.receive(INVITE)
   t.strictSame(bench.sendingsWithin(4999), [], 'nor is a late INVITE answered')

@@ -141,6 +141,7 @@ t.test('a send that fails at once', async (t) => {
       const transaction = bench.request(requestText(method), to)
       t.equal(transaction.state, 'terminated')
       t.strictSame(bench.takeHeard(), ['transport'])
+      bench.assertEmpty(t)
       bench.receive(requestText(method), to)
       bench.serving[0]?.reply(486)
       t.strictSame(bench.takeHeard(), [`new ${method}`, 'transport'])

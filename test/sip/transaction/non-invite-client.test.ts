@@ -44,6 +44,7 @@ t.test('the final response is heard once; copies are absorbed until K', async (t
       for (const provisional of before) bench.receive(responseTo(REGISTER, provisional))
       bench.takeSent()
       bench.receive(responseTo(REGISTER, status))
+      t.equal(bench.clock.pending, 1, 'E and F have ended, K runs')
       bench.receive(responseTo(REGISTER, status))
       bench.receive(responseTo(REGISTER, 100))
       bench.receive(responseTo(REGISTER, 500))
