@@ -47,11 +47,14 @@ export class DgramTransport implements Transport {
       lookup: (hostname, _options, callback) => callback(null, hostname, isIPv6(hostname) ? 6 : 4),
     })
     try {
+      // Listening before the call: with a lookup that answers at once, so does the event.
+      const listening = once(socket, 'listening')
       socket.bind({ address, port, exclusive: true })
-      await once(socket, 'listening')
+      await listening
       if (peer) {
+        const connected = once(socket, 'connect')
         socket.connect(peer.port, peer.address)
-        await once(socket, 'connect')
+        await connected
       }
     } catch (error) {
       socket.close()

@@ -4,7 +4,7 @@ import { SLOTS, slotOf } from './slot.ts'
 /** The rows of one version of the map, read in one snapshot. */
 export interface MapRows {
   readonly version: number
-  readonly domains: readonly { readonly name: string }[]
+  readonly domains: readonly { readonly name: string; readonly realm: string }[]
   readonly groups: readonly { readonly name: string }[]
   readonly members: readonly MemberRow[]
   /** Cover 0…16383 exactly once; the database sees to that. */
@@ -39,7 +39,8 @@ export interface Group {
 export class PartitionMap {
   readonly version: number
   readonly groups: ReadonlyMap<string, Group>
-  #domains: ReadonlySet<string>
+  /** Domain → realm. */
+  #domains: ReadonlyMap<string, string>
   #groups: readonly Group[]
   /** Slot → index in `#groups`. */
   #ownerOfSlot: Uint16Array
@@ -49,13 +50,18 @@ export class PartitionMap {
     this.version = rows.version
     this.#groups = rows.groups.map(({ name }) => groupOf(name, rows))
     this.groups = new Map(this.#groups.map((group) => [group.name, group]))
-    this.#domains = new Set(rows.domains.map(({ name }) => name.toLowerCase()))
+    this.#domains = new Map(rows.domains.map(({ name, realm }) => [name, realm]))
     this.#ownerOfSlot = ownerTable(rows.ranges, this.#groups)
   }
 
-  /** Whether we are responsible for a domain, written in any case. */
+  /** Whether we are responsible for a domain, given in lower case. */
   serves(domain: string): boolean {
-    return this.#domains.has(domain) || this.#domains.has(domain.toLowerCase())
+    return this.#domains.has(domain)
+  }
+
+  /** The realm in which the users of a domain authenticate. */
+  realmOf(domain: string): string {
+    return this.#domains.get(domain) ?? domain
   }
 
   /** The group that owns a user, given the user part as it stands in a URI. */

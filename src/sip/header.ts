@@ -65,9 +65,9 @@ export const isListHeader = (id: number): boolean => listHeader[id] === true
 
 // Length, first and last letter tell every name below apart, so one probe and one comparison decide.
 // Measured: 25 ns a header, against 60 ns for slice + toLowerCase + Map.
-const slots = 1024
+const slots = 256
 const slotOf = (length: number, first: number, last: number) =>
-  (length * 37 + (first | 0x20) * 11 + (last | 0x20) * 83) & (slots - 1)
+  (length + (first | 0x20) * 2 + (last | 0x20) * 31) & (slots - 1)
 
 const idBySlot = new Uint8Array(slots)
 const spellingBySlot: string[] = new Array(slots).fill('')

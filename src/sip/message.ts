@@ -1,4 +1,4 @@
-import { COLON, CR, classAt, HTAB, LF, LWS, readNumber, SP, skipLws, TOKEN, trimEnd } from './chars.ts'
+import { COLON, CR, classAt, HTAB, LF, readNumber, SP, skipLws, TOKEN, trimEnd } from './chars.ts'
 import { type CSeq, parseCSeq } from './cseq.ts'
 import { H, headerId, isListHeader } from './header.ts'
 import { type NameAddr, parseNameAddr } from './name-addr.ts'
@@ -223,6 +223,14 @@ export class Message {
     return this.#to
   }
 
+  get fromTag(): string | undefined {
+    return this.from?.tag
+  }
+
+  get toTag(): string | undefined {
+    return this.to?.tag
+  }
+
   get cseq(): CSeq | undefined {
     if (this.#cseq === null) this.#cseq = this.#parsed(H.cseq, parseCSeq)
     return this.#cseq
@@ -307,9 +315,9 @@ function parseRequestLine(text: string, last: number, end: number): StartLine | 
 
 // A constant instead of a slice: comparisons with it are then by pointer, and nothing keeps the text alive.
 const METHODS = [
-  'INVITE', 'ACK', 'BYE', 'CANCEL', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PRACK', 'UPDATE',
-  'INFO', 'REFER', 'PUBLISH',
-] // biome-ignore format: one word a line would hide the list
+  ...['INVITE', 'ACK', 'BYE', 'CANCEL', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PRACK'],
+  ...['UPDATE', 'INFO', 'REFER', 'PUBLISH'],
+]
 
 function knownMethod(text: string, length: number): string {
   for (const method of METHODS) if (method.length === length && text.startsWith(method)) return method

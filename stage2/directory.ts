@@ -1,0 +1,65 @@
+import NodeCache from 'node-cache'
+import type { SubscriberRow } from '../db/subscriber-store.ts'
+import { canonicalUser } from '../src/partition/canonical-user.ts'
+import { slotOf } from '../src/partition/slot.ts'
+import type { Uri } from '../src/sip/uri.ts'
+
+/** An address of record: whom a request is for. */
+export interface Aor {
+  /** `user@domain`, canonical: equal for equal AORs. */
+  readonly key: string
+  readonly user: string
+  readonly domain: string
+  readonly slot: number
+}
+
+/** Seconds for which a user who is not in PostgreSQL is not asked for again. */
+const MISS_SEC = 5
+/** Misses remembered at most; beyond it they are simply asked for again. */
+const MISSES = 100_000
+
+export function aorOf(uri: Uri): Aor {
+  const user = canonicalUser(uri.user)
+  return { key: `${user}@${uri.host}`, user, domain: uri.host, slot: slotOf(user) }
+}
+
+/**
+ * The subscribers of this group, in memory. One that is not there is looked for in PostgreSQL once, since a DBA may
+ * have added it a moment ago.
+ */
+export class Directory {
+  #subscribers = new Map<string, SubscriberRow>()
+  #misses = new NodeCache({ stdTTL: MISS_SEC, maxKeys: MISSES, useClones: false })
+  #readThrough: (aor: Aor) => Promise<SubscriberRow | undefined>
+
+  constructor(readThrough: (aor: Aor) => Promise<SubscriberRow | undefined>) {
+    this.#readThrough = readThrough
+  }
+
+  get size(): number {
+    return this.#subscribers.size
+  }
+
+  put(row: SubscriberRow): void {
+    this.#subscribers.set(`${row.user}@${row.domain}`, row)
+  }
+
+  remove(user: string, domain: string): void {
+    this.#subscribers.delete(`${user}@${domain}`)
+  }
+
+  /** `undefined` for somebody who does not exist. @throws what reading PostgreSQL throws: then nobody knows */
+  async find(aor: Aor): Promise<SubscriberRow | undefined> {
+    const known = this.#subscribers.get(aor.key)
+    if (known || this.#misses.has(aor.key)) return known
+    const row = await this.#readThrough(aor)
+    if (row) this.put(row)
+    else if (this.#misses.getStats().keys < MISSES) this.#misses.set(aor.key, true)
+    return row
+  }
+
+  /** Stops its timer. */
+  close(): void {
+    this.#misses.close()
+  }
+}

@@ -1,0 +1,133 @@
+import { writeBindings } from '../db/binding-store.ts'
+import { ClusterMembership } from '../db/cluster-membership.ts'
+import { Database } from '../db/database.ts'
+import { findSubscriber } from '../db/subscriber-store.ts'
+import { DgramTransport } from '../src/net/dgram-transport.ts'
+import { FlowTokens } from '../src/net/flow-token.ts'
+import type { Transport } from '../src/net/transport.ts'
+import { systemClock } from '../src/ops/clock.ts'
+import type { Config } from '../src/ops/config.ts'
+import { TandemError } from '../src/ops/errors.ts'
+import { formatHostPort } from '../src/ops/host-port.ts'
+import type { Logger } from '../src/ops/logging.ts'
+import type { RunningNode } from '../src/ops/running-node.ts'
+import type { Cluster } from '../src/partition/cluster.ts'
+import type { Group } from '../src/partition/partition-map.ts'
+import { NonceMint } from '../src/sip/nonce.ts'
+import { TransactionLayer } from '../src/sip/transaction/layer.ts'
+import { Authenticator } from './authenticator.ts'
+import { Directory } from './directory.ts'
+import { GroupCommit } from './group-commit.ts'
+import { Location } from './location.ts'
+import { Member } from './member.ts'
+import { ProxyCore } from './proxy-core.ts'
+import { Refresher } from './refresher.ts'
+import { Registrar } from './registrar.ts'
+import type { Serve } from './serve.ts'
+import { Takeover } from './takeover.ts'
+
+/**
+ * Starts one stage-2 member and resolves when it serves.
+ * @throws TandemError NODE_UNKNOWN, PORT_TAKEN and the like, DATABASE_UNREACHABLE and the like
+ */
+export async function startStage2(config: Config, log: Logger): Promise<RunningNode> {
+  const { stage2, node, refreshIntervalMs: intervalMs } = config
+  const clock = systemClock
+  const db = await Database.open({ ...config.database, node }, log)
+  const membership = await ClusterMembership.join({
+    db,
+    identity: {
+      name: node,
+      stage: 'stage2',
+      addresses: { listen: formatHostPort(stage2.listen) },
+      version: null,
+    },
+    intervalMs,
+    clock,
+    log,
+  })
+  const cluster = () => membership.cluster
+  const group = groupOf(node, cluster())
+  const tokens = new FlowTokens(() => cluster().keys)
+  const location = new Location()
+  const directory = new Directory((aor) => findSubscriber(db, aor.domain, aor.user))
+  const refresher = new Refresher({ db, directory, location, intervalMs, clock, log })
+  const commits = new GroupCommit((rows) => writeBindings(db, rows))
+
+  const member = new Member({ node, cluster, log })
+  const transport = await DgramTransport.open(
+    { ...stage2.listen, option: 'stage2.listen' },
+    {
+      onMessages: (batch) => member.receive(batch),
+      onError: (error, to) => log.debug({ err: error, to }, 'not sent'),
+    },
+  )
+  const send: Transport['send'] = (text, to) => transport.send(text, to)
+  const { t1Ms, t2Ms, t4Ms, timerCSec } = config.sip
+  const timers = { t1Ms, t2Ms, t4Ms, timerCMs: timerCSec * 1000 }
+  const layer = new TransactionLayer(
+    { clock, send, timers, trusts: (source) => member.trusts(source) },
+    member,
+  )
+  const serve: Serve = (request, source, user) => member.serve(request, source, user)
+  const authenticator = new Authenticator({
+    directory,
+    realmOf: (domain) => cluster().map.realmOf(domain),
+    nonces: new NonceMint(() => cluster().keys, clock),
+    algorithms: ['SHA-256', 'MD5'],
+    log,
+  })
+  member.attach({
+    layer,
+    transport,
+    registrar: new Registrar({
+      serve,
+      authenticator,
+      location,
+      commits,
+      clock,
+      log,
+      durability: stage2.durability,
+      limits: { ...stage2.expires, maxContacts: stage2.maxContacts },
+    }),
+    proxy: new ProxyCore({
+      layer,
+      serve,
+      directory,
+      location,
+      cluster,
+      tokens,
+      clock,
+      local: transport.local,
+      send,
+    }),
+    takeover: new Takeover(clock, intervalMs, () => refresher.refresh()),
+  })
+
+  await refresher.load(group.ranges)
+  refresher.start()
+  member.state = 'serving'
+  await membership.report('serving')
+
+  return {
+    describe: `stage 2 member ${node} of group ${group.name}, ${formatHostPort(stage2.listen)}`,
+    async close() {
+      member.state = 'stopping'
+      await commits.drained()
+      await refresher.stop()
+      await membership.leave()
+      layer.close()
+      directory.close()
+      await transport.close()
+      await db.close()
+    },
+  }
+}
+
+function groupOf(node: string, { map }: Cluster): Group {
+  for (const group of map.groups.values())
+    if (group.members.some((member) => member.node === node)) return group
+  throw new TandemError('NODE_UNKNOWN', `node ${node} is no member of any group`, {
+    hint: 'add it to table tandem.member, or configure the name of a member as `node`',
+  })
+}

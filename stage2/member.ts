@@ -1,0 +1,179 @@
+import type { InboundBatch, Transport } from '../src/net/transport.ts'
+import type { Logger } from '../src/ops/logging.ts'
+import type { Cluster } from '../src/partition/cluster.ts'
+import type { Endpoint } from '../src/sip/endpoint.ts'
+import { H } from '../src/sip/header.ts'
+import { formatHostPort } from '../src/sip/host.ts'
+import { type Message, parseMessage } from '../src/sip/message.ts'
+import { answerTarget, respond } from '../src/sip/response.ts'
+import type { TransactionLayer, TransactionUser } from '../src/sip/transaction/layer.ts'
+import type { ServerTransaction, ServerUser } from '../src/sip/transaction/server-transaction.ts'
+import { parseUri } from '../src/sip/uri.ts'
+import { checkRequest, checkResponse, type Defect } from '../src/sip/validate.ts'
+import { type Aor, aorOf } from './directory.ts'
+import type { ProxyCore } from './proxy-core.ts'
+import type { Registrar } from './registrar.ts'
+import type { Takeover } from './takeover.ts'
+
+export type MemberState = 'loading' | 'serving' | 'stopping'
+
+export interface MemberParts {
+  readonly layer: TransactionLayer
+  readonly registrar: Registrar
+  readonly proxy: ProxyCore
+  readonly takeover: Takeover
+  readonly transport: Transport
+}
+
+export interface MemberOptions {
+  /** Its own name. */
+  readonly node: string
+  readonly cluster: () => Cluster
+  readonly log: Logger
+}
+
+/** What came and was not served, for the metrics. */
+export interface MemberCounters {
+  requests: number
+  untrusted: number
+  malformed: number
+  refused: number
+}
+
+/**
+ * One stage-2 process: takes what stage 1 and other members send, and hands each request to the registrar or the proxy.
+ * Probes are answered before anything else, without a transaction, also when all else waits.
+ */
+export class Member implements TransactionUser {
+  readonly counters: MemberCounters = { requests: 0, untrusted: 0, malformed: 0, refused: 0 }
+  state: MemberState = 'loading'
+  readonly #options: MemberOptions
+  #parts!: MemberParts
+
+  constructor(options: MemberOptions) {
+    this.#options = options
+  }
+
+  /** Its parts, which in turn need it; messages may be received from now on. */
+  attach(parts: MemberParts): void {
+    this.#parts = parts
+  }
+
+  receive(batch: InboundBatch): void {
+    for (let i = 0; i < batch.length; i++) this.#message(batch.text(i), batch.source(i))
+  }
+
+  trusts(source: Endpoint): boolean {
+    return this.#options.cluster().insideAddresses.has(source.address)
+  }
+
+  #message(text: string, source: Endpoint): void {
+    const message = parseMessage(text)
+    if (!this.trusts(source)) this.counters.untrusted++
+    else if (!message) this.counters.malformed++
+    else if (!message.isRequest) this.#response(message, source)
+    else if (this.#isForUs(message)) this.#answerProbe(message, source)
+    else this.#request(message, source)
+  }
+
+  #response(response: Message, source: Endpoint): void {
+    if (checkResponse(response)) this.counters.malformed++
+    else this.#parts.layer.receive(response, source)
+  }
+
+  #request(request: Message, source: Endpoint): void {
+    this.counters.requests++
+    const defect = checkRequest(request) ?? this.#unready()
+    if (defect) return this.#refuse(request, source, defect)
+    this.#parts.takeover.whenFresh(() => this.#parts.layer.receive(request, source))
+  }
+
+  /** RFC 3261 §11: no user part and our own address. */
+  #isForUs(request: Message): boolean {
+    const { address, port } = this.#parts.transport.local
+    const uri = parseUri(request.requestUri)
+    return uri?.user === '' && uri.host === address && uri.port === port
+  }
+
+  #answerProbe(request: Message, source: Endpoint): void {
+    if (request.requestMethod !== 'OPTIONS') this.#refuse(request, source, NOT_FOUND)
+    else this.#reply(request, source, this.#unready() ?? { status: 200, reason: 'OK' })
+  }
+
+  #unready(): Defect | undefined {
+    return this.state === 'serving' ? undefined : UNREADY[this.state]
+  }
+
+  #refuse(request: Message, source: Endpoint, defect: Defect): void {
+    this.counters.refused++
+    this.#reply(request, source, defect)
+  }
+
+  #reply(request: Message, source: Endpoint, { status, reason, headers }: Defect): void {
+    const text = respond(request, status, { source, reason, ...(headers && { headers }) })
+    if (text !== undefined) this.#parts.transport.send(text, answerTarget(request, source))
+  }
+
+  /** See {@link Serve}. */
+  serve(request: Message, source: Endpoint, user: ServerUser): ServerTransaction | undefined {
+    const transaction = this.#parts.layer.serve(request, source, user)
+    if (!transaction) this.#refuse(request, source, BUSY)
+    return transaction
+  }
+
+  /** A request that begins a transaction. */
+  request(request: Message, source: Endpoint): void {
+    const { registrar, proxy } = this.#parts
+    const aor = this.#aor(request)
+    if (!aor) return this.#refuse(request, source, NOT_FOUND)
+    if (!this.#owns(aor)) return this.#refuse(request, source, NOT_OURS)
+    switch (request.requestMethod) {
+      case 'REGISTER':
+        return this.#run(request, source, registrar.register(request, source, aor))
+      case 'CANCEL':
+        return this.#refuse(request, source, NO_TRANSACTION)
+      default:
+        return this.#run(request, source, proxy.forward(request, source, aor))
+    }
+  }
+
+  ack(ack: Message): void {
+    const aor = this.#aor(ack)
+    if (aor) void this.#parts.proxy.forwardAck(ack, aor)
+  }
+
+  /** A member never answers for a user of another group. */
+  #owns(aor: Aor): boolean {
+    const owner = this.#options.cluster().map.ownerOf(aor.user)
+    return owner.members.some(({ node }) => node === this.#options.node)
+  }
+
+  /** Whom a request is for; `undefined` if that is nobody here. */
+  #aor(request: Message): Aor | undefined {
+    const uri = request.requestMethod === 'REGISTER' ? request.to?.uri : parseUri(request.requestUri)
+    return uri?.isSip && uri.user !== '' && this.#options.cluster().map.serves(uri.host)
+      ? aorOf(uri)
+      : undefined
+  }
+
+  /** What fails here is our own side's fault, mostly PostgreSQL's: never the caller's, never a wrong password. */
+  #run(request: Message, source: Endpoint, work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      const { method, callId } = request
+      this.#options.log.error(
+        { err: error, method, callId, from: formatHostPort(source.address, source.port) },
+        'request failed',
+      )
+    })
+  }
+}
+
+const BUSY: Defect = { status: 503, reason: 'Too Many Transactions', headers: [[H.retryAfter, '5']] }
+const UNREADY = {
+  loading: { status: 503, reason: 'Loading', headers: [[H.retryAfter, '1']] },
+  stopping: { status: 503, reason: 'Stopping', headers: [[H.retryAfter, '1']] },
+} as const satisfies Record<Exclude<MemberState, 'serving'>, Defect>
+/** The map that sent it here is not ours: whoever sent it will know better in a moment. */
+const NOT_OURS: Defect = { status: 503, reason: 'Not The Owner', headers: [[H.retryAfter, '1']] }
+const NOT_FOUND: Defect = { status: 404, reason: 'Not Found' }
+const NO_TRANSACTION: Defect = { status: 481, reason: 'Call/Transaction Does Not Exist' }
