@@ -73,7 +73,7 @@ export function isUnroutable(host: string): boolean {
 
 /**
  * RFC 5952 form of an IPv6 address without brackets; undefined when it is none. Two spellings of one address are one
- * host (RFC 5954 §4.2), so everything that compares hosts compares this. `:::` is read as `::` (RFC 5118 §4.9:
+ * host (RFC 5954 §4.2), so everything that compares hosts compares this. `:::` is read as `::` (RFC 5118 §4.10:
  * an old ABNF error allowed it) and thereby never written.
  */
 export function canonicalIpv6(text: string): string | undefined {

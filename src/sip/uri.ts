@@ -140,7 +140,7 @@ export function parseUri(text: string): Uri | undefined {
 }
 
 function parseSip(text: string, scheme: Scheme, start: number): Uri | undefined {
-  // Unescaped, `@` stands nowhere but behind the user part, which may itself hold `;` and `?` (RFC 4475 §3.1.1.13).
+  // Unescaped, `@` stands nowhere but behind the user part, which may itself hold `;` and `?` (RFC 4475 §3.1.1.9).
   const at = text.indexOf('@', start)
   if (!scanUser(text, start, at)) return undefined
   part.hostStart = at < 0 ? start : at + 1

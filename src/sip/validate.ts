@@ -111,7 +111,7 @@ function checkRequestUri(text: string): Defect | undefined {
 function checkTopVia(message: Message): Defect | undefined {
   const via = message.topVia
   if (via === undefined) return bad('Bad Via')
-  // RFC 4475 §3.3.? badbranch: the cookie alone names no transaction.
+  // RFC 4475 §3.2.1: the cookie alone names no transaction.
   return via.hasMagicCookie && via.branch.length === MAGIC_COOKIE.length ? bad('Bad Branch') : undefined
 }
 
@@ -142,7 +142,7 @@ function checkContacts(request: Message): Defect | undefined {
   return parseContacts(request.values(H.contact)) === undefined ? bad('Bad Contact') : undefined
 }
 
-/** RFC 4475 §3.1.2.? bcast: nothing is sent to where the second Via points, if that is everybody. */
+/** RFC 4475 §3.3.10: nothing is sent to where the second Via points, if that is everybody. */
 function checkNextHop(response: Message): Defect | undefined {
   const second = secondVia(response)
   if (second === undefined) return undefined

@@ -12,10 +12,8 @@ import {
   trimEnd,
 } from './chars.ts'
 import { defaultPort, type Endpoint, isTransportName } from './endpoint.ts'
-import { H } from './header.ts'
 import { canonicalIpv6, formatHostPort, hostName, isUnroutable, skipHost } from './host.ts'
 import { findParam, found, readParam } from './params.ts'
-import type { Rewrite } from './rewrite.ts'
 
 /** RFC 3261 §8.1.1.7: a branch that begins so identifies its transaction all by itself. */
 export const MAGIC_COOKIE = 'z9hG4bK'
@@ -258,13 +256,6 @@ export function viaFor(via: Via, source: Endpoint): string | undefined {
   const received = via.hasRport || via.host !== source.address ? source.address : undefined
   if (received === via.received && (!via.hasRport || via.rport === source.port)) return undefined
   return via.stamped(received, source.port)
-}
-
-/** Makes a rewrite of a request say in its top Via where the request came from, as `viaFor` has it. */
-export function markSource(out: Rewrite, source: Endpoint): void {
-  const via = out.message.topVia
-  const stamped = via && viaFor(via, source)
-  if (stamped !== undefined) out.replaceFirst(H.via, stamped)
 }
 
 /**

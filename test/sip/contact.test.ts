@@ -17,7 +17,7 @@ t.test('what is not said', async (t) => {
   t.match([contact?.expiresSec, contact?.instance, contact?.regId], [undefined, undefined, undefined])
 })
 
-t.test('a contact parameter is no URI parameter, and the reverse (RFC 4475 3.1.1.9)', async (t) => {
+t.test('a contact parameter is no URI parameter, and the reverse (RFC 4475 3.3.12)', async (t) => {
   const bare = parseContact('sip:+19725552222@gw1.example.net;unknownparam')
   t.match(bare, { uriText: 'sip:+19725552222@gw1.example.net', params: ';unknownparam' })
   const bracketed = parseContact('<sip:+19725552222@gw1.example.net;unknownparam>')
