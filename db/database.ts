@@ -251,6 +251,8 @@ export class Database {
       idleTimeoutMillis: 60_000,
     })
     pool.on('error', (error) => this.#noteLoss(pool, error))
+    // The pool hears an idle client; one that is lost between two statements of a transaction has nobody else.
+    pool.on('connect', (client) => client.on('error', (error) => this.#noteLoss(pool, error)))
     return pool
   }
 

@@ -29,6 +29,8 @@ export const TEMPLATE = 'tandem_template'
 
 const START_LIMIT_MS = 40_000
 
+let databases = 0
+
 export interface TestServer {
   /** Of the server's own database, for a superuser. */
   readonly adminUrl: string
@@ -56,7 +58,7 @@ export async function testServer(t: Test): Promise<TestServer> {
   return {
     adminUrl,
     createDatabase: async ({ migrated = true } = {}) => {
-      const name = `test_${process.pid}_${created.length + 1}`
+      const name = `test_${process.pid}_${++databases}`
       await sql(adminUrl, `create database ${name} template ${migrated ? TEMPLATE : 'template0'}`)
       created.push(name)
       return adminUrl.replace(/[^/]+$/, name)
