@@ -41,12 +41,12 @@ function fromText({ kind }: ConfigKey, text: string): unknown {
   switch (kind) {
     case 'number':
       return toNumber(text)
-    case 'numbers':
+    case 'words':
       return text
         .split(/[\s,]+/)
         .filter(Boolean)
         .map(toNumber)
-    case 'texts':
+    case 'urls':
       // A password may hold a comma: only one before the next URL separates.
       return text.split(/\s+|,(?=\s*postgres(?:ql)?:)/).filter(Boolean)
     case 'text':

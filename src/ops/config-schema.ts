@@ -118,6 +118,8 @@ const expires = z
     message: 'minSec, defaultSec and maxSec must not decrease in this order',
   })
 
+const DIGEST_ALGORITHMS = ['MD5', 'SHA-256', 'SHA-512-256'] as const
+
 const stage2 = z.strictObject({
   listen: hostPort(
     '127.0.0.1:5071',
@@ -125,6 +127,15 @@ const stage2 = z.strictObject({
   ),
   expires: expires.prefault({}),
   maxContacts: whole(1, 1_000, 10, 'Contacts that one address of record may have at a time.'),
+  digest: key(
+    z
+      .array(z.enum(DIGEST_ALGORITHMS))
+      .min(1)
+      .refine((list) => new Set(list).size === list.length)
+      .default(['MD5', 'SHA-256']),
+    'Algorithms of the digest challenge, in its order. Clients take the first they know (RFC 8760), but sipsak and baresip fail on a first one that they do not know, so MD5 leads.',
+    `a list of ${DIGEST_ALGORITHMS.join(', ')}, each at most once`,
+  ),
   durability: choice(
     ['commit', 'async'],
     'commit',
@@ -246,7 +257,7 @@ export interface ConfigKey {
   readonly path: readonly string[]
   /** `TANDEM_STAGE1_EDGE` */
   readonly variable: string
-  readonly kind: 'number' | 'text' | 'numbers' | 'texts'
+  readonly kind: 'number' | 'text' | 'words' | 'urls'
   readonly meaning: string
   readonly allowed: string
   readonly fallback: unknown
@@ -284,8 +295,8 @@ function unwrap(schema: z.ZodType): { inner: z.ZodType; fallback: unknown } {
 
 function kindOf(schema: z.ZodType): ConfigKey['kind'] {
   if (schema instanceof z.ZodNumber) return 'number'
-  if (schema instanceof z.ZodArray) return 'numbers'
-  return schema instanceof z.ZodUnion ? 'texts' : 'text'
+  if (schema instanceof z.ZodArray) return 'words'
+  return schema instanceof z.ZodUnion ? 'urls' : 'text'
 }
 
 function variableOf(path: readonly string[]): string {
