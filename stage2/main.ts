@@ -74,7 +74,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     directory,
     realmOf: (domain) => cluster().map.realmOf(domain),
     nonces: new NonceMint(() => cluster().keys, clock),
-    algorithms: ['SHA-256', 'MD5'],
+    algorithms: stage2.digestAlgorithms,
     log,
   })
   member.attach({

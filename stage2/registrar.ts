@@ -4,9 +4,8 @@ import type { Logger } from '../src/ops/logging.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import type { Message } from '../src/sip/message.ts'
-import { type HeaderField, respond } from '../src/sip/response.ts'
-import type { ServerTransaction } from '../src/sip/transaction/server-transaction.ts'
-import { checkRequire, type Defect } from '../src/sip/validate.ts'
+import type { HeaderField } from '../src/sip/response.ts'
+import { checkRequire } from '../src/sip/validate.ts'
 import type { Authenticator } from './authenticator.ts'
 import type { Aor } from './directory.ts'
 import type { GroupCommit } from './group-commit.ts'
@@ -41,21 +40,21 @@ export class Registrar {
     if (!transaction) return
     const refusal =
       checkRequire(request, SUPPORTED) ?? (await this.#options.authenticator.challenge(request, aor))
-    if (refusal) return answer(transaction, request, refusal)
+    if (refusal) return void transaction.reply(refusal.status, refusal)
 
     const { location, limits, clock, durability } = this.#options
     const nowMs = clock.now()
     const rows = location.rows(aor.key)
     const outcome = registration({ request, slot: aor.slot, aor: aor.key, limits, nowMs, rows })
-    if ('defect' in outcome) return answer(transaction, request, outcome.defect)
+    if ('defect' in outcome) return void transaction.reply(outcome.defect.status, outcome.defect)
 
     const { changes } = outcome
     for (const row of changes) location.put(row)
-    const success = () => answer(transaction, request, this.#success(request, aor))
+    const success = () => transaction.reply(200, { headers: this.#contacts(request, aor) })
     if (changes.length === 0 || durability === 'async') success()
     if (changes.length === 0) return
     this.#commit(changes, rows, (durable) => {
-      if (durability === 'commit') durable ? success() : answer(transaction, request, UNAVAILABLE)
+      if (durability === 'commit') durable ? success() : transaction.reply(503, { headers: RETRY_LATER })
     })
   }
 
@@ -81,27 +80,19 @@ export class Registrar {
   }
 
   /** §10.3 step 8, RFC 3327 §5.3. */
-  #success(request: Message, aor: Aor): Answer {
+  #contacts(request: Message, aor: Aor): HeaderField[] {
     const { location, clock } = this.#options
     const nowMs = clock.now()
     const contacts = location.find(aor.key, nowMs).map((row) => contactValue(row, nowMs))
     const headers: HeaderField[] = [[H.date, new Date(nowMs).toUTCString()]]
     if (contacts.length > 0) headers.unshift([H.contact, contacts.join(', ')])
     for (const path of request.values(H.path)) headers.push([H.path, path])
-    return { status: 200, headers }
+    return headers
   }
 }
 
-type Answer = Pick<Defect, 'status' | 'headers'> & { readonly reason?: string }
-
 /** Seconds after which a client may try again when PostgreSQL did not take its registration. */
-const UNAVAILABLE: Answer = { status: 503, headers: [[H.retryAfter, '5']] }
-
-function answer(transaction: ServerTransaction, request: Message, { status, reason, headers }: Answer): void {
-  const options = { toTag: transaction.tag, ...(reason && { reason }), ...(headers && { headers }) }
-  const text = respond(request, status, options)
-  if (text !== undefined) transaction.respond(status, text)
-}
+const RETRY_LATER: readonly HeaderField[] = [[H.retryAfter, '5']]
 
 function contactValue(row: BindingRow, nowMs: number): string {
   const q = row.q === 1000 ? '' : `;q=${(row.q / 1000).toFixed(3)}`

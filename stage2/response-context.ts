@@ -1,7 +1,6 @@
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import type { Message } from '../src/sip/message.ts'
-import { respond } from '../src/sip/response.ts'
 import { Rewrite } from '../src/sip/rewrite.ts'
 import type { ClientTransaction, ClientUser } from '../src/sip/transaction/client-transaction.ts'
 import type { TransactionLayer } from '../src/sip/transaction/layer.ts'
@@ -23,7 +22,7 @@ export interface Target {
 }
 
 /** A response of our own making. */
-type Refusal = Pick<Defect, 'status' | 'headers'> & { readonly reason?: string }
+type Refusal = Pick<Defect, 'status'> & Partial<Defect>
 
 /** The best final answer so far: a response, or the status that stands for a branch that brought none (§16.9). */
 interface Candidate {
@@ -151,14 +150,8 @@ export class ResponseContext implements ClientUser {
     this.#server?.respond(response.status, out.toString())
   }
 
-  #answer({ status, reason, headers }: Refusal): void {
-    const toTag = this.#server?.tag ?? ''
-    const text = respond(this.#request, status, {
-      toTag,
-      ...(reason && { reason }),
-      ...(headers && { headers }),
-    })
-    if (text !== undefined) this.#server?.respond(status, text)
+  #answer({ status, ...options }: Refusal): void {
+    this.#server?.reply(status, options)
   }
 }
 

@@ -120,6 +120,12 @@ const expires = z
 
 const DIGEST_ALGORITHMS = ['MD5', 'SHA-256', 'SHA-512-256'] as const
 
+const digestAlgorithms = z
+  .array(z.enum(['MD5', 'SHA-256', 'SHA-512-256']))
+  .min(1)
+  .refine((list) => new Set(list).size === list.length)
+  .default(['MD5'])
+
 const stage2 = z.strictObject({
   listen: hostPort(
     '127.0.0.1:5071',
@@ -132,9 +138,14 @@ const stage2 = z.strictObject({
       .array(z.enum(DIGEST_ALGORITHMS))
       .min(1)
       .refine((list) => new Set(list).size === list.length)
-      .default(['MD5', 'SHA-256']),
-    'Algorithms of the digest challenge, in its order. Clients take the first they know (RFC 8760), but sipsak and baresip fail on a first one that they do not know, so MD5 leads.',
+      .default(['MD5']),
+    'Algorithms offered in the digest challenge, in this order; clients take the first they know (RFC 8760). The default is what all phones know: many, such as baresip 1.0, give up when any other is offered beside it.',
     `a list of ${DIGEST_ALGORITHMS.join(', ')}, each at most once`,
+  ),
+  digestAlgorithms: key(
+    digestAlgorithms,
+    'Digest algorithms offered, in this order. Phones made before RFC 8760 look at the first only and know MD5.',
+    'a list of MD5, SHA-256 and SHA-512-256, each at most once',
   ),
   durability: choice(
     ['commit', 'async'],
@@ -158,7 +169,7 @@ const sip = z
       5_000,
       'RFC 3261 timer T4, how long a message stays in the network, in milliseconds.',
     ),
-    timerCSec: whole(1, 3_600, 180, 'RFC 3261 timer C, how long a call may ring at a proxy, in seconds.'),
+    timerCSec: whole(1, 3_600, 181, 'RFC 3261 timer C, how long a call may ring at a proxy, in seconds.'),
   })
   .refine((s) => s.t1Ms <= s.t2Ms, { path: ['t1Ms'], message: 'must not exceed sip.t2Ms' })
 

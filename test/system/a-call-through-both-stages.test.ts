@@ -2,8 +2,8 @@ import t from 'tap'
 import { Tandem } from '../support/tandem.ts'
 
 const tandem = await Tandem.start({
-  host: '127.0.41.1',
-  databasePort: 15441,
+  host: '127.0.141.1',
+  databasePort: 15541,
   dataDir: await Tandem.newDataDir(),
 })
 t.teardown(() => tandem.destroy())
