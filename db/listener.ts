@@ -19,6 +19,7 @@ export class Listener {
   #client: pg.Client | undefined
   #timer: NodeJS.Timeout | undefined
   #connecting: Promise<void> | undefined
+  #asked: Promise<unknown> = Promise.resolve()
   #closed = false
 
   constructor(connect: () => Promise<pg.Client>, log: Log) {
@@ -70,12 +71,19 @@ export class Listener {
 
   #listenTo(client: pg.Client, channels: string[]): void {
     const text = channels.map((channel) => `listen ${client.escapeIdentifier(channel)}`).join(';')
-    client.query(text).then(
+    this.#ask(client, text).then(
       () => {
         for (const channel of channels) this.#tell(channel, undefined)
       },
       () => this.#lost(client),
     )
+  }
+
+  /** The driver wants one statement at a time. */
+  #ask(client: pg.Client, text: string): Promise<unknown> {
+    const answer = this.#asked.catch(() => undefined).then(() => client.query(text))
+    this.#asked = answer
+    return answer
   }
 
   #tell(channel: string, payload: string | undefined): void {
@@ -91,7 +99,7 @@ export class Listener {
   /** TCP alone may take a quarter of an hour to notice that the other side is gone. */
   #checkLater(client: pg.Client): void {
     this.#timer = setTimeout(() => {
-      client.query('select 1').then(
+      this.#ask(client, 'select 1').then(
         () => this.#client === client && this.#checkLater(client),
         () => this.#lost(client),
       )

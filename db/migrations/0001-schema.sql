@@ -200,36 +200,59 @@ comment on column tandem.map_state.ranges_version is 'Version at which the slot 
 comment on column tandem.map_state.changed_in is 'Transaction that made the version, so that one transaction makes one version';
 
 -- Locking the one row before any other is touched keeps two editors from a deadlock, and from committing halves that
--- are right alone and wrong together.
-create function tandem.map_changes() returns trigger
+-- are right alone and wrong together. A statement on slot_range also asks for the check at commit (see below).
+create function tandem.map_opens() returns trigger
 language plpgsql as $$
-declare
-  new_version bigint;
 begin
-  update tandem.map_state
-    set version = case when changed_in = pg_current_xact_id() then version else version + 1 end,
-        changed_in = pg_current_xact_id()
-    returning version into new_version;
   if tg_table_name = 'slot_range' then
-    update tandem.map_state set ranges_version = new_version;
+    update tandem.map_state set ranges_version = ranges_version;
+  else
+    perform from tandem.map_state for update;
   end if;
-  insert into tandem.map_version (version, comment)
-    values (new_version, nullif(current_setting('tandem.comment', true), ''))
-    on conflict (version) do nothing;
-  perform pg_notify('tandem_map', new_version::text);
   return null;
 end
 $$;
-comment on function tandem.map_changes() is 'Trigger: takes the map''s lock, makes one new version per transaction and tells every node at commit';
+comment on function tandem.map_opens() is 'Trigger: takes the map''s lock before a statement touches its tables';
 
-create trigger map_changes before insert or update or delete or truncate on tandem.domain
-  for each statement execute function tandem.map_changes();
-create trigger map_changes before insert or update or delete or truncate on tandem.sip_group
-  for each statement execute function tandem.map_changes();
-create trigger map_changes before insert or update or delete or truncate on tandem.member
-  for each statement execute function tandem.map_changes();
-create trigger map_changes before insert or update or delete or truncate on tandem.slot_range
-  for each statement execute function tandem.map_changes();
+create function tandem.map_changes() returns trigger
+language plpgsql as $$
+declare
+  state tandem.map_state;
+begin
+  if tg_op = 'UPDATE' then
+    if new is not distinct from old then
+      return new;
+    end if;
+  end if;
+  select * into state from tandem.map_state;
+  if state.changed_in is distinct from pg_current_xact_id() then
+    update tandem.map_state set version = version + 1, changed_in = pg_current_xact_id() returning * into state;
+    insert into tandem.map_version (version, comment)
+      values (state.version, nullif(current_setting('tandem.comment', true), ''));
+    perform pg_notify('tandem_map', state.version::text);
+  end if;
+  if tg_table_name = 'slot_range' and state.ranges_version <> state.version then
+    update tandem.map_state set ranges_version = state.version;
+  end if;
+  return case tg_op when 'DELETE' then old else new end;
+end
+$$;
+comment on function tandem.map_changes() is 'Trigger: the first row that a transaction changes makes a new version, of which every node is told at commit';
+
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['domain', 'sip_group', 'member', 'slot_range'] loop
+    execute format('create trigger map_opens before insert or update or delete or truncate on tandem.%I
+      for each statement execute function tandem.map_opens()', name);
+    execute format('create trigger map_changes before insert or update or delete on tandem.%I
+      for each row execute function tandem.map_changes()', name);
+    execute format('create trigger map_empties before truncate on tandem.%I
+      for each statement execute function tandem.map_changes()', name);
+  end loop;
+end
+$$;
 
 create function tandem.slot_range_problems() returns text
 language sql stable as $$
@@ -268,8 +291,8 @@ end
 $$;
 comment on function tandem.check_slot_ranges() is 'Trigger: refuses to commit slot ranges with gaps or overlaps';
 
--- On map_state rather than on slot_range: one check per statement instead of one per row, and queued ahead of the
--- exclusion constraint, whose words name half-open ranges.
+-- On map_state, which map_opens touches before a statement, rather than on slot_range: one check per statement instead
+-- of one per row, and queued ahead of the exclusion constraint, whose words name half-open ranges.
 create constraint trigger check_slot_ranges after update of ranges_version on tandem.map_state
   deferrable initially deferred for each row execute function tandem.check_slot_ranges();
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { migrate, migrationNames } from '../../db/migrate.ts'
+import { migrate, migrationNames, requireVersion } from '../../db/migrate.ts'
 import { silent, testServer } from '../support/database.ts'
 
 const server = await testServer(t)
@@ -87,4 +87,13 @@ t.test('a user with no right to create anything passes when there is nothing to 
 t.test('the second of several servers is used when the first is away', async (t) => {
   const url = await server.createDatabase({ migrated: false })
   t.ok((await migrate(['postgres://u@127.0.0.1:1/x', url], silent)).applied.length > 0)
+})
+
+t.test('PostgreSQL 14 is old enough, 13 too old', async (t) => {
+  t.doesNotThrow(() => requireVersion(140000, '14.0', 'here'))
+  t.throws(() => requireVersion(130022, '13.22', 'here:5432/x'), {
+    code: 'DATABASE_TOO_OLD',
+    message: 'PostgreSQL at here:5432/x is version 13.22',
+    hint: 'use PostgreSQL 14 or newer',
+  })
 })

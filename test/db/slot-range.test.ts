@@ -82,6 +82,27 @@ t.test('a refused edit makes no version', async (t) => {
   t.equal((await loadMap(db)).version, 1)
 })
 
+t.test('an edit that changes nothing makes no version, one that empties a table does', async (t) => {
+  const { db, edit } = await demo()
+  await edit(`update tandem.member set priority = 99 where node = 'nobody'`)
+  await edit(`update tandem.member set priority = priority`)
+  await edit('update tandem.slot_range set last = last')
+  t.equal((await loadMap(db)).version, 1)
+  await edit('truncate tandem.member')
+  t.equal((await loadMap(db)).version, 2)
+})
+
+t.test('many rows in one statement, and a check made before the end of the transaction', async (t) => {
+  const { db, edit } = await demo()
+  await edit(`begin; delete from tandem.slot_range;
+    insert into tandem.slot_range (first, last, group_name)
+      select n * 4, n * 4 + 3, (array['a', 'b'])[1 + n % 2] from generate_series(0, 4095) as n; commit`)
+  t.equal((await loadMap(db)).ranges.length, 4096)
+  const early = `begin; update tandem.slot_range set group_name = 'a' where first = 4; set constraints all immediate;
+    set constraints all deferred; delete from tandem.slot_range where first = 8; commit`
+  await t.rejects(edit(early), { message: /slots 8-11 have no group/ })
+})
+
 t.test('two editors at once: the second waits, and what is wrong together is refused', async (t) => {
   const { url, db } = await demo()
   const first = new pg.Client(url)

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { Database, type DatabaseOptions, type Log } from '../../db/database.ts'
+import { migrate } from '../../db/migrate.ts'
 
 /** A log that nobody reads. */
 export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -45,10 +46,12 @@ export interface TestServer {
 /**
  * PostgreSQL for a test file. The files of one run share a server, which the first of them starts and which goes when
  * the run is over; each has databases of its own. A server for each would cost two seconds of processor time a file.
- * Works for root and for an ordinary user.
+ * Works for root and for an ordinary user. With TANDEM_TEST_DATABASE_URL, of a superuser, that server is used instead:
+ * for trying another version of PostgreSQL.
  */
 export async function testServer(t: Test): Promise<TestServer> {
-  const adminUrl = await sharedServer()
+  const given = process.env.TANDEM_TEST_DATABASE_URL
+  const adminUrl = given ?? (await sharedServer())
   const opened: Database[] = []
   const created: string[] = []
   t.teardown(async () => {
@@ -59,9 +62,11 @@ export async function testServer(t: Test): Promise<TestServer> {
     adminUrl,
     createDatabase: async ({ migrated = true } = {}) => {
       const name = `test_${process.pid}_${++databases}`
-      await sql(adminUrl, `create database ${name} template ${migrated ? TEMPLATE : 'template0'}`)
+      await sql(adminUrl, `create database ${name} template ${migrated && !given ? TEMPLATE : 'template0'}`)
       created.push(name)
-      return adminUrl.replace(/[^/]+$/, name)
+      const url = adminUrl.replace(/[^/]+$/, name)
+      if (migrated && given) await migrate(url, silent)
+      return url
     },
     open: async (url, options) => {
       const db = await Database.open({ url, node: 'test', ...options }, silent)
