@@ -120,12 +120,6 @@ const expires = z
 
 const DIGEST_ALGORITHMS = ['MD5', 'SHA-256', 'SHA-512-256'] as const
 
-const digestAlgorithms = z
-  .array(z.enum(['MD5', 'SHA-256', 'SHA-512-256']))
-  .min(1)
-  .refine((list) => new Set(list).size === list.length)
-  .default(['MD5'])
-
 const stage2 = z.strictObject({
   listen: hostPort(
     '127.0.0.1:5071',
@@ -133,19 +127,14 @@ const stage2 = z.strictObject({
   ),
   expires: expires.prefault({}),
   maxContacts: whole(1, 1_000, 10, 'Contacts that one address of record may have at a time.'),
-  digest: key(
+  digestAlgorithms: key(
     z
       .array(z.enum(DIGEST_ALGORITHMS))
       .min(1)
       .refine((list) => new Set(list).size === list.length)
       .default(['MD5']),
-    'Algorithms offered in the digest challenge, in this order; clients take the first they know (RFC 8760). The default is what all phones know: many, such as baresip 1.0, give up when any other is offered beside it.',
+    'Digest algorithms offered, the preferred one first (RFC 8760). All phones know MD5; many, such as baresip 1.0, give up when another is offered beside it.',
     `a list of ${DIGEST_ALGORITHMS.join(', ')}, each at most once`,
-  ),
-  digestAlgorithms: key(
-    digestAlgorithms,
-    'Digest algorithms offered, in this order. Phones made before RFC 8760 look at the first only and know MD5.',
-    'a list of MD5, SHA-256 and SHA-512-256, each at most once',
   ),
   durability: choice(
     ['commit', 'async'],

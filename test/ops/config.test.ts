@@ -103,13 +103,13 @@ t.test('the environment overrides every key', async (t) => {
     TANDEM_STAGE1_EDGE: '[::1]:5070',
     TANDEM_UP_EDGE_PORTS: '6060, 6062',
     TANDEM_LOG_LEVEL: '',
-    TANDEM_STAGE2_DIGEST: 'SHA-256, MD5',
+    TANDEM_STAGE2_DIGEST_ALGORITHMS: 'SHA-256, MD5',
   })
   t.equal(config.node, '17')
   t.equal(config.sip.t1Ms, 200)
   t.same(config.stage1.edge, { address: '::1', port: 5070 })
   t.same(config.up.edgePorts, [6060, 6062])
-  t.same(config.stage2.digest, ['SHA-256', 'MD5'])
+  t.same(config.stage2.digestAlgorithms, ['SHA-256', 'MD5'])
   t.equal(config.log.level, 'info', 'an empty variable counts as not set')
 })
 
@@ -172,7 +172,7 @@ t.test('bad values, with what is allowed', async (t) => {
     ],
     [
       'stage2: yes please',
-      '1: stage2: expected keys below it, such as listen, expires, maxContacts, digest, durability',
+      '1: stage2: expected keys below it, such as listen, expires, maxContacts, digestAlgorithms, durability',
     ],
     [
       'stage2: { expires: { minSec: 4000 } }',
@@ -183,12 +183,12 @@ t.test('bad values, with what is allowed', async (t) => {
       '1: stage1.inside: must differ from stage1.edge',
     ],
     [
-      'stage2: { digest: [MD5, MD5] }',
-      '1: stage2.digest: ["MD5","MD5"] is not allowed; expected a list of MD5, SHA-256, SHA-512-256, each at most once',
+      'stage2: { digestAlgorithms: [MD5, MD5] }',
+      '1: stage2.digestAlgorithms: ["MD5","MD5"] is not allowed; expected a list of MD5, SHA-256, SHA-512-256, each at most once',
     ],
     [
-      'stage2: { digest: [SHA1] }',
-      '1: stage2.digest.0: "SHA1" is not allowed; expected a list of MD5, SHA-256, SHA-512-256, each at most once',
+      'stage2: { digestAlgorithms: [SHA1] }',
+      '1: stage2.digestAlgorithms.0: "SHA1" is not allowed; expected a list of MD5, SHA-256, SHA-512-256, each at most once',
     ],
     ['sip: { t1Ms: 5000 }', '1: sip.t1Ms: must not exceed sip.t2Ms'],
     [
