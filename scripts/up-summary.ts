@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net'
 import { DEMO_DOMAIN, demoPassword } from '../db/demo.ts'
 import { formatHostPort } from '../src/ops/host-port.ts'
 import type { SlotRange } from '../src/partition/partition-map.ts'
+import { phonesIn } from './demo-phones.ts'
 import type { UpContents, UpDatabase } from './up-database.ts'
 import type { PlannedNode } from './up-plan.ts'
 
@@ -81,13 +82,25 @@ function dnsLines({ nodes, contents }: UpState): string[] {
   ])
 }
 
-function tryLines({ nodes, contents: { users } }: UpState): string[] {
+/** Tried to the letter with Debian's sipsak and baresip-core. sipsak heeds -p only before -s. */
+function tryLines({ nodes, database: { dataDir }, contents: { users } }: UpState): string[] {
   const edge = edges(nodes)[0]?.config.stage1.edge
   if (!edge) return []
   const proxy = formatHostPort(edge)
-  if (!users.some(({ names }) => names.includes('alice'))) return [`sipsak -s sip:${proxy}`]
-  const [alice, password] = [`sip:alice@${DEMO_DOMAIN}`, demoPassword('alice')]
-  return [`sipsak -U -C sip:alice@${edge.address}:6000 -x 600 -s ${alice} -p ${proxy} -a ${password}`]
+  if (!users.some(({ names }) => names.includes('carol'))) return [`sipsak -v -s sip:${proxy}`]
+  const carol = `-u carol -a ${demoPassword('carol')} -s sip:carol@${DEMO_DOMAIN}`
+  const register = [
+    'carol registers:',
+    `  sipsak -v -U -p ${proxy} -x 60 -C sip:carol@${formatHostPort({ ...edge, port: 6000 })} ${carol}`,
+  ]
+  if (dataDir === undefined) return register
+  const phone = (user: string) => `baresip -f ${phonesIn(dataDir, user)}`
+  return [
+    ...register,
+    'bob waits for a call; then, in a third terminal, alice calls him:',
+    `  ${phone('bob')}`,
+    `  ${phone('alice')} -e '/dial sip:bob@${DEMO_DOMAIN}'`,
+  ]
 }
 
 const edges = (nodes: readonly PlannedNode[]) => nodes.filter(({ stage }) => stage === 'stage1')

@@ -4,6 +4,7 @@ import { systemClock } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { exitStatus } from '../src/ops/errors.ts'
 import { createLogger, flushed, type Logger } from '../src/ops/logging.ts'
+import { phonesIn, writeDemoPhones } from './demo-phones.ts'
 import { requirePorts } from './port-check.ts'
 import { whenAskedToStop } from './stop-signals.ts'
 import { type Program, Supervisor } from './supervisor.ts'
@@ -73,6 +74,8 @@ class UpSystem {
     // Members first: an edge that finds none of them answers 503.
     await this.#startNodes('stage2')
     await this.#startNodes('stage1')
+    const edge = this.#nodes.find(({ stage }) => stage === 'stage1')?.config.stage1.edge
+    if (database.dataDir !== undefined && edge) writeDemoPhones(phonesIn(database.dataDir), edge)
     this.#log.info(`everything is ready after ${((performance.now() - atMs) / 1000).toFixed(1)} s`)
     return summary({ version: packageVersion(), nodes: this.#nodes, database, contents })
   }

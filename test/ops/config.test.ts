@@ -43,7 +43,7 @@ t.test('defaults are complete', async (t) => {
       maxContacts: 10,
       durability: 'commit',
     },
-    sip: { t1Ms: 500, t2Ms: 4000, t4Ms: 5000, timerCSec: 180 },
+    sip: { t1Ms: 500, t2Ms: 4000, t4Ms: 5000, timerCSec: 181 },
     log: { level: 'info', format: 'auto' },
     up: { databasePort: 5433, host: '127.0.0.1' },
   })

@@ -63,7 +63,8 @@ t.test('where everything is, and what to try', async (t) => {
   ]) {
     t.ok(lines.includes(line), line)
   }
-  t.ok(lines.some((line) => line.startsWith('sipsak ')))
+  t.ok(lines.some((line) => line.startsWith('sipsak -v -U -p 127.0.0.1:5060 ')))
+  t.ok(lines.includes('baresip -f data/phones/bob'))
 })
 
 t.test('IPv6 is published as AAAA', async (t) => {
@@ -73,5 +74,5 @@ t.test('IPv6 is published as AAAA', async (t) => {
 })
 
 t.test('no line is wider than a terminal', async (t) => {
-  for (const line of summary(state()).split('\n')) t.ok(line.length <= 120, line)
+  for (const line of summary(state()).split('\n')) t.ok(line.length <= 140, line)
 })
