@@ -63,6 +63,7 @@ function censor(value: unknown, path: string[]): unknown {
 
 // Drivers like to quote the connection string in their errors.
 function serializeError(error: Error): object {
-  const plain = stdSerializers.err(error)
-  return { ...plain, message: hideSecrets(plain.message ?? ''), stack: hideSecrets(plain.stack ?? '') }
+  const { cause: _, ...plain } = stdSerializers.errWithCause(error)
+  const cause = error.cause instanceof Error ? { cause: serializeError(error.cause) } : {}
+  return { ...plain, message: hideSecrets(error.message), stack: hideSecrets(error.stack ?? ''), ...cause }
 }

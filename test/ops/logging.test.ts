@@ -23,8 +23,12 @@ t.test('secrets do not reach the log', async (t) => {
   log.info({ password: 'heim', user: { ha1Md5: 'heim' }, authorization: 'heim' }, 'fields')
   log.info({ url: 'postgres://u:heim@h/x', database: { url: ['postgres://u:heim@h/x'] } }, 'URLs')
   log.error({ err: new Error('no connection to postgres://u:heim@h/x') }, 'errors')
-  t.equal(lines.length, 3)
+  log.error({ err: new Error('outer', { cause: new Error('inner: postgres://u:heim@h/x') }) }, 'causes')
+  t.equal(lines.length, 4)
   t.notMatch(lines.join(''), /heim/)
+  t.match(JSON.parse(lines[3] ?? ''), {
+    err: { message: 'outer', cause: { message: 'inner: postgres://u:***@h/x' } },
+  })
   t.match(JSON.parse(lines[1] ?? ''), {
     url: 'postgres://u:***@h/x',
     database: { url: ['postgres://u:***@h/x'] },
