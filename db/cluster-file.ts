@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto'
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
+import type { MapSnapshot } from './map-store.ts'
+
+/** What a node needs to serve while PostgreSQL is away. */
+export interface SavedCluster {
+  readonly snapshot: MapSnapshot
+  readonly keys: ClusterKeys
+  /** Milliseconds since the epoch. */
+  readonly savedAt: number
+}
+
+const FORMAT = 'tandem-cluster 1'
+
+/**
+ * Keeps the last good map in a local file, the first line of which tells its format and checksum. Only its owner can
+ * read it, for it holds the cluster's keys. The file is replaced in one step: a crash leaves the old one or the new one.
+ */
+export async function saveCluster(path: string, { snapshot, keys, savedAt }: SavedCluster): Promise<void> {
+  const hex = (key: Uint8Array | undefined) => key && Buffer.from(key).toString('hex')
+  const body = JSON.stringify({
+    savedAt,
+    keys: { current: hex(keys.current), previous: hex(keys.previous) },
+    snapshot,
+  })
+  await mkdir(dirname(path), { recursive: true })
+  const temporary = `${path}.new`
+  const file = await open(temporary, 'w', 0o600)
+  try {
+    await file.writeFile(`${FORMAT} ${checksum(body)}\n${body}\n`)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(temporary, path)
+}
+
+/** The saved map; `undefined` if there is none, or one that is damaged or of another format. */
+export async function loadCluster(path: string): Promise<SavedCluster | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '')
+  const line = text.indexOf('\n')
+  const body = text.slice(line + 1).trimEnd()
+  if (line < 0 || text.slice(0, line) !== `${FORMAT} ${checksum(body)}`) return undefined
+  const { savedAt, keys, snapshot } = JSON.parse(body) as {
+    savedAt: number
+    keys: { current: string; previous?: string }
+    snapshot: MapSnapshot
+  }
+  const bytes = (hex: string) => Buffer.from(hex, 'hex')
+  return {
+    savedAt,
+    snapshot,
+    keys: { current: bytes(keys.current), previous: keys.previous ? bytes(keys.previous) : undefined },
+  }
+}
+
+const checksum = (body: string): string => createHash('sha256').update(body).digest('hex')
