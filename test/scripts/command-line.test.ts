@@ -122,7 +122,7 @@ t.test('a port that is taken', async (t) => {
   const dir = t.testdir({})
   const env = {
     TANDEM_UP_HOST: HOST,
-    TANDEM_UP_DATABASE_PORT: '54331',
+    TANDEM_UP_DATABASE_PORT: '15431',
     TANDEM_UP_DATA_DIR: join(dir, 'data'),
   }
   oneLine(
@@ -144,7 +144,7 @@ t.test('an address of another host', async (t) => {
 
 t.test('data of another version', async (t) => {
   const dir = t.testdir({ VERSION: 'tandem 1\npostgresql 13\n' })
-  const env = { TANDEM_UP_HOST: '127.0.42.2', TANDEM_UP_DATABASE_PORT: '54332', TANDEM_UP_DATA_DIR: dir }
+  const env = { TANDEM_UP_HOST: '127.0.42.2', TANDEM_UP_DATABASE_PORT: '15432', TANDEM_UP_DATA_DIR: dir }
   oneLine(t, await tandem(['up'], env), 1, /DATA_DIR_FOREIGN: .* PostgreSQL 13; .*; move it away/)
 })
 

@@ -72,7 +72,7 @@ const postgresPid = (dataDir: string) =>
 
 t.test('a whole system, from its start to its end', { timeout: 120_000 }, async (t) => {
   const dataDir = join(t.testdir({}), 'data')
-  const env = { TANDEM_UP_HOST: '127.0.44.1', TANDEM_UP_DATABASE_PORT: '54344', TANDEM_UP_DATA_DIR: dataDir }
+  const env = { TANDEM_UP_HOST: '127.0.44.1', TANDEM_UP_DATABASE_PORT: '15444', TANDEM_UP_DATA_DIR: dataDir }
   const first = new Running(env)
   t.teardown(() => void first.child.kill('SIGTERM'))
 
@@ -83,7 +83,7 @@ t.test('a whole system, from its start to its end', { timeout: 120_000 }, async 
       /s2 +outside 127\.0\.44\.1:5062/,
       /group a: a1 master 127\.0\.44\.1:5071, a2 slave 127\.0\.44\.1:5072/,
       /users .*alice/,
-      /psql 'postgres:\/\/\S+127\.0\.0\.1:54344\/tandem'/,
+      /psql 'postgres:\/\/\S+127\.0\.0\.1:15444\/tandem'/,
       /_sip\._udp\.example\.com\. +60 +IN +SRV +10 50 5062 s2\.example\.com\./,
       /filled with the demo/,
     ]) {
