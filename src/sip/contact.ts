@@ -1,4 +1,3 @@
-import { STAR, skipLws, trimEnd } from './chars.ts'
 import { type NameAddr, parseNameAddr } from './name-addr.ts'
 import { parseDeltaSeconds } from './scalar.ts'
 import type { Uri } from './uri.ts'
@@ -74,10 +73,7 @@ export function parseContacts(values: readonly string[]): Contact[] | '*' | unde
   return contacts
 }
 
-function isStar(text: string): boolean {
-  const start = skipLws(text, 0, text.length)
-  return text.charCodeAt(start) === STAR && trimEnd(text, start, text.length) === start + 1
-}
+const isStar = (text: string): boolean => text.trim() === '*'
 
 const QVALUE = /^(?:0(?:\.\d*)?|\.\d+|1(?:\.0*)?)$/
 

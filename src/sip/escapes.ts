@@ -1,4 +1,4 @@
-import { classOf, hexValue, isEscape, PERCENT, UNRESERVED } from './chars.ts'
+import { classes, hexValue, PERCENT, UNRESERVED } from './chars.ts'
 
 /** reserved (RFC 3261 §25.1): not equal to their escaped forms. */
 const RESERVED = ';/?:@&=+$,'
@@ -9,7 +9,7 @@ const escaped: string[] = []
 for (let byte = 0; byte < 256; byte++) {
   const character = String.fromCharCode(byte)
   const spelt = `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
-  const unreserved = (classOf(byte) & UNRESERVED) !== 0
+  const unreserved = ((classes[byte] ?? 0) & UNRESERVED) !== 0
   plain.push(unreserved || RESERVED.includes(character) ? character : spelt)
   escaped.push(unreserved ? character : spelt)
 }
@@ -21,7 +21,7 @@ export function decodeEscapes(text: string): string {
   let decoded = ''
   let start = 0
   for (; next >= 0; next = text.indexOf('%', next + 1)) {
-    if (!isEscape(text, next, text.length)) continue
+    if (!isEscape(text, next)) continue
     decoded += text.slice(start, next) + String.fromCharCode(byteAt(text, next))
     start = next + 3
     next += 2
@@ -41,7 +41,7 @@ export function normalizeEscapes(text: string): string {
   let normal = text.slice(0, i)
   for (; i < text.length; i++) {
     const c = text.charCodeAt(i)
-    if (c === PERCENT && isEscape(text, i, text.length)) {
+    if (c === PERCENT && isEscape(text, i)) {
       normal += escaped[byteAt(text, i)]
       i += 2
     } else {
@@ -53,4 +53,8 @@ export function normalizeEscapes(text: string): string {
 
 function byteAt(text: string, index: number): number {
   return hexValue(text.charCodeAt(index + 1)) * 16 + hexValue(text.charCodeAt(index + 2))
+}
+
+function isEscape(text: string, index: number): boolean {
+  return hexValue(text.charCodeAt(index + 1)) >= 0 && hexValue(text.charCodeAt(index + 2)) >= 0
 }

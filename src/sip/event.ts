@@ -1,5 +1,6 @@
-import { classAt, skipLws, TOKEN } from './chars.ts'
+import { TOKEN } from './chars.ts'
 import { findParam } from './params.ts'
+import { load, skip, skipLws } from './scan.ts'
 
 /** RFC 6665 §8.2.1. */
 export interface Event {
@@ -9,11 +10,10 @@ export interface Event {
 }
 
 export function parseEvent(text: string): Event | undefined {
-  const start = skipLws(text, 0, text.length)
-  let end = start
-  while (end < text.length && (classAt(text, end) & TOKEN) !== 0) end++
-  if (end === start) return undefined
-  const next = skipLws(text, end, text.length)
-  if (next < text.length && text.charAt(next) !== ';') return undefined
+  if (!load(text)) return undefined
+  const start = skipLws(0, text.length)
+  const end = skip(TOKEN, start, text.length)
+  const next = skipLws(end, text.length)
+  if (end === start || (next < text.length && text.charAt(next) !== ';')) return undefined
   return { package: text.slice(start, end).toLowerCase(), id: findParam(text, 'id', next) }
 }

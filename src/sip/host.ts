@@ -1,36 +1,29 @@
-import { CLOSE_BRACKET, classAt, DOT, HOST, OPEN_BRACKET } from './chars.ts'
+import { CLOSE_BRACKET, DOT, HOST, OPEN_BRACKET } from './chars.ts'
+import { byteAt, hasUpper, indexOf, load, skip } from './scan.ts'
 
 /**
- * The index behind the host (name, IPv4 address or `[IPv6]`) that starts at `start`, or -1 when there is none.
- * Only brackets are matched here; `hostName` judges what stands in them.
+ * The index behind the host (name, IPv4 address or `[IPv6]`) of the loaded text that starts at `start`, or -1 when there
+ * is none. Only brackets are matched here; `hostName` judges what stands in them.
  */
-export function skipHost(text: string, start: number, end: number): number {
-  let i = start
-  if (i < end && text.charCodeAt(i) === OPEN_BRACKET) {
-    const close = text.indexOf(']', i)
-    return close < 0 || close >= end ? -1 : close + 1
-  }
-  while (i < end && (classAt(text, i) & HOST) !== 0) i++
-  return i === start || text.charCodeAt(start) === DOT ? -1 : i
+export function skipHost(start: number, end: number): number {
+  if (start < end && byteAt(start) === OPEN_BRACKET) return indexOf(CLOSE_BRACKET, start, end) + 1 || -1
+  const hostEnd = skip(HOST, start, end)
+  return hostEnd === start || byteAt(start) === DOT ? -1 : hostEnd
 }
 
-/** The host as it is compared: lower case, IPv6 without brackets in RFC 5952 form; undefined when not a host. */
+/**
+ * The host in the range of the loaded text as it is compared: lower case, IPv6 without brackets in RFC 5952 form;
+ * undefined when it is none.
+ */
 export function hostName(text: string, start: number, end: number): string | undefined {
-  if (text.charCodeAt(start) !== OPEN_BRACKET) {
-    const host = text.slice(start, end)
-    return hasUpper(text, start, end) ? host.toLowerCase() : host
-  }
-  return text.charCodeAt(end - 1) === CLOSE_BRACKET
-    ? canonicalIpv6(text.slice(start + 1, end - 1))
-    : undefined
+  if (byteAt(start) === OPEN_BRACKET) return canonicalIpv6(text.slice(start + 1, end - 1))
+  const host = text.slice(start, end)
+  return hasUpper(start, end) ? host.toLowerCase() : host
 }
 
-function hasUpper(text: string, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) {
-    const c = text.charCodeAt(i)
-    if (c >= 0x41 && c <= 0x5a) return true
-  }
-  return false
+/** A host that stands alone, as in `maddr=`; undefined when it is none. */
+export function parseHost(text: string): string | undefined {
+  return load(text) && skipHost(0, text.length) === text.length ? hostName(text, 0, text.length) : undefined
 }
 
 /** A host as it is written on the wire: an IPv6 address in brackets. */

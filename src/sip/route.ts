@@ -1,5 +1,5 @@
 import { isTransportName, type TransportName } from './endpoint.ts'
-import { hostName } from './host.ts'
+import { parseHost } from './host.ts'
 import { parseNameAddr } from './name-addr.ts'
 import type { Uri } from './uri.ts'
 
@@ -62,5 +62,5 @@ export function nextHopOf(uri: Uri): NextHop {
 
 function maddrOf(uri: Uri): string | undefined {
   const maddr = uri.param('maddr')
-  return maddr ? hostName(maddr, 0, maddr.length) : undefined
+  return maddr === undefined ? undefined : parseHost(maddr)
 }

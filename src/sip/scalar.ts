@@ -1,4 +1,4 @@
-import { readNumber } from './chars.ts'
+import { load, readNumber } from './scan.ts'
 
 const MAX_UINT32 = 0xff_ff_ff_ff
 
@@ -17,6 +17,6 @@ export function parseContentLength(text: string): number | undefined {
 }
 
 function bounded(text: string, max: number): number | undefined {
-  const value = readNumber(text, 0, text.length, max)
+  const value = load(text) ? readNumber(0, text.length, max) : -1
   return value < 0 ? undefined : value
 }

@@ -1,34 +1,16 @@
-import {
-  AT,
-  COLON,
-  classAt,
-  DIGIT,
-  EQUALS,
-  equalsIgnoreCase,
-  isEscape,
-  PERCENT,
-  QUESTION,
-  readNumber,
-  SEMI,
-  URI,
-  USER,
-} from './chars.ts'
+import { AT, COLON, DIGIT, EQUALS, PERCENT, QUESTION, SEMI, URI, USER } from './chars.ts'
 import { decodeEscapes } from './escapes.ts'
 import { formatHostPort, hostName, skipHost } from './host.ts'
+import { byteAt, equalsIgnoreCase, indexOf, isEscape, isOf, load, readNumber, skip } from './scan.ts'
 
 /** `sip`, `sips` and `tel` are understood; of any other scheme only the name is known. */
 export type Scheme = 'sip' | 'sips' | 'tel' | (string & {})
-
-/** The component boundaries of a URI; a class of its own would cost a second allocation, so it is the scanner's. */
-const part = { userEnd: 0, passwordEnd: 0, hostStart: 0, hostEnd: 0, paramsStart: 0, headersStart: 0 }
 
 /**
  * A parsed URI (RFC 3261 §19.1, RFC 3966 §3). What is routed on is there at once; the rest is looked up in the text
  * when asked for.
  */
 export class Uri {
-  /** As received. */
-  readonly text: string
   /** In lower case. */
   readonly scheme: Scheme
   /** As received, escapes and user parameters included, without password; '' when there is none. tel: the number. */
@@ -37,21 +19,40 @@ export class Uri {
   readonly host: string
   /** 0 when the URI names none, which is not the same as naming the default (§19.1.4). */
   readonly port: number
+  /** Positions are the source's, of which the URI is a range. */
+  readonly #source: string
+  readonly #start: number
+  readonly #end: number
   readonly #userEnd: number
   readonly #passwordEnd: number
   readonly #paramsStart: number
   readonly #headersStart: number
 
-  constructor(text: string, scheme: Scheme, user: string, host: string, port: number) {
-    this.text = text
+  constructor(
+    source: string,
+    start: number,
+    end: number,
+    scheme: Scheme,
+    user: string,
+    host: string,
+    port: number,
+  ) {
     this.scheme = scheme
     this.user = user
     this.host = host
     this.port = port
+    this.#source = source
+    this.#start = start
+    this.#end = end
     this.#userEnd = part.userEnd
     this.#passwordEnd = part.passwordEnd
     this.#paramsStart = part.paramsStart
     this.#headersStart = part.headersStart
+  }
+
+  /** As received. */
+  get text(): string {
+    return this.#source.slice(this.#start, this.#end)
   }
 
   get isSip(): boolean {
@@ -65,35 +66,36 @@ export class Uri {
 
   get password(): string | undefined {
     return this.#passwordEnd > this.#userEnd
-      ? this.text.slice(this.#userEnd + 1, this.#passwordEnd)
+      ? this.#source.slice(this.#userEnd + 1, this.#passwordEnd)
       : undefined
   }
 
   /** From the first `;` up to the headers, as received; '' when there are none. */
   get params(): string {
-    return this.text.slice(this.#paramsStart, this.#headersStart)
+    return this.#source.slice(this.#paramsStart, this.#headersStart)
   }
 
   /** Behind the `?`, as received; '' when there are none. */
   get headers(): string {
-    return this.text.slice(this.#headersStart + 1)
+    return this.#source.slice(this.#headersStart + 1, this.#end)
   }
 
   get hasHeaders(): boolean {
-    return this.#headersStart < this.text.length
+    return this.#headersStart < this.#end
   }
 
   /** The value of the parameter `name` (in lower case), unescaped: '' without `=`, undefined when it is not there. */
   param(name: string): string | undefined {
     const end = this.#headersStart
-    if (this.#paramsStart === end) return undefined
+    if (this.#paramsStart === end || !load(this.#source)) return undefined
     for (let i = this.#paramsStart; i < end; ) {
-      const next = nextSemi(this.text, i + 1, end)
-      const nameEnd = equalsSign(this.text, i + 1, next)
-      if (isNamed(this.text, i + 1, nameEnd, name)) {
-        return nameEnd === next ? '' : decodeEscapes(this.text.slice(nameEnd + 1, next))
+      const next = indexOf(SEMI, i + 1, end)
+      const paramEnd = next < 0 ? end : next
+      const equals = indexOf(EQUALS, i + 1, paramEnd)
+      if (isNamed(this.#source, i + 1, equals < 0 ? paramEnd : equals, name)) {
+        return equals < 0 ? '' : decodeEscapes(this.#source.slice(equals + 1, paramEnd))
       }
-      i = next
+      i = paramEnd
     }
     return undefined
   }
@@ -102,7 +104,7 @@ export class Uri {
     return this.param(name) !== undefined
   }
 
-  /** The authority of the URI, to be compared and connected to: `example.com`, `[2001:db8::1]:5070`. */
+  /** Host and port as they are written: `example.com`, `[2001:db8::1]:5070`. */
   get hostPort(): string {
     return formatHostPort(this.host, this.port)
   }
@@ -112,111 +114,121 @@ export class Uri {
   }
 }
 
-function nextSemi(text: string, start: number, end: number): number {
-  let i = start
-  while (i < end && text.charCodeAt(i) !== SEMI) i++
-  return i
-}
-
-function equalsSign(text: string, start: number, end: number): number {
-  let i = start
-  while (i < end && text.charCodeAt(i) !== EQUALS) i++
-  return i
-}
+/** The scanner's findings for the constructor. */
+const part = { userEnd: 0, passwordEnd: 0, paramsStart: 0, headersStart: 0 }
 
 /** Names may be escaped (RFC 4475 §3.1.1.3), which hardly anybody does: only then is a string made. */
 function isNamed(text: string, start: number, end: number, name: string): boolean {
-  if (equalsIgnoreCase(text, start, end, name)) return true
+  if (equalsIgnoreCase(start, end, name)) return true
   return end - start > name.length && decodeEscapes(text.slice(start, end)).toLowerCase() === name
 }
 
-/** Parses a URI that is all of `text`; undefined when it is malformed by its scheme's grammar. */
-export function parseUri(text: string): Uri | undefined {
-  const colon = text.indexOf(':')
-  if (colon === 3 && equalsIgnoreCase(text, 0, 3, 'sip')) return parseSip(text, 'sip', 4)
-  if (colon === 4 && equalsIgnoreCase(text, 0, 4, 'sips')) return parseSip(text, 'sips', 5)
-  if (colon === 3 && equalsIgnoreCase(text, 0, 3, 'tel')) return parseTel(text)
-  return colon > 0 ? parseOther(text, colon) : undefined
-}
-
-function parseSip(text: string, scheme: Scheme, start: number): Uri | undefined {
-  // Unescaped, `@` stands nowhere but behind the user part, which may itself hold `;` and `?` (RFC 4475 §3.1.1.9).
-  const at = text.indexOf('@', start)
-  if (!scanUser(text, start, at)) return undefined
-  part.hostStart = at < 0 ? start : at + 1
-  part.hostEnd = skipHost(text, part.hostStart, text.length)
-  if (part.hostEnd < 0) return undefined
-  const port = scanPort(text, part.hostEnd)
-  if (port < 0 || !scanTail(text, part.paramsStart)) return undefined
-  const host = hostName(text, part.hostStart, part.hostEnd)
-  if (host === undefined) return undefined
-  return new Uri(text, scheme, part.userEnd > start ? text.slice(start, part.userEnd) : '', host, port)
-}
-
-function scanUser(text: string, start: number, at: number): boolean {
-  part.userEnd = part.passwordEnd = Math.max(at, start)
-  for (let i = start; i < at; i++) {
-    if ((classAt(text, i) & USER) !== 0) continue
-    const c = text.charCodeAt(i)
-    if (c === COLON && part.userEnd === at) part.userEnd = i
-    else if (c !== PERCENT || !isEscape(text, i, at)) return false
+/** Parses the URI that is all of the range; undefined when it is malformed by its scheme's grammar. */
+export function parseUri(text: string, start = 0, end = text.length): Uri | undefined {
+  if (!load(text)) return undefined
+  const colon = indexOf(COLON, start, end)
+  switch (colon - start) {
+    case 3:
+      if (equalsIgnoreCase(start, colon, 'sip')) return parseSip(text, start, end, 'sip', colon + 1)
+      if (equalsIgnoreCase(start, colon, 'tel')) return parseTel(text, start, end)
+      break
+    case 4:
+      if (equalsIgnoreCase(start, colon, 'sips')) return parseSip(text, start, end, 'sips', colon + 1)
   }
-  return true
+  return colon > start ? parseOther(text, start, end, colon) : undefined
+}
+
+function parseSip(
+  text: string,
+  start: number,
+  end: number,
+  scheme: Scheme,
+  userStart: number,
+): Uri | undefined {
+  const hostStart = scanUser(userStart, end)
+  const hostEnd = skipHost(hostStart, end)
+  if (hostEnd < 0) return undefined
+  const port = scanPort(hostEnd, end)
+  if (port < 0 || !scanTail(part.paramsStart, end)) return undefined
+  const host = hostName(text, hostStart, hostEnd)
+  const user = part.userEnd > userStart ? text.slice(userStart, part.userEnd) : ''
+  return host === undefined ? undefined : new Uri(text, start, end, scheme, user, host, port)
+}
+
+/**
+ * Finds where the host starts: behind the `@`, which unescaped stands nowhere else. The user part may itself hold `;` and
+ * `?` (RFC 4475 §3.1.1.9), so only a character that it may not hold proves that there is none.
+ */
+function scanUser(start: number, end: number): number {
+  let colon = -1
+  let i = skip(USER, start, end)
+  for (; i < end; i = skip(USER, i, end)) {
+    const c = byteAt(i)
+    if (c === AT) {
+      part.userEnd = colon < 0 ? i : colon
+      part.passwordEnd = i
+      return i + 1
+    }
+    if (c === COLON) {
+      if (colon < 0) colon = i
+      i++
+    } else if (c === PERCENT && isEscape(i, end)) i += 3
+    else break
+  }
+  part.userEnd = part.passwordEnd = start
+  return start
 }
 
 /** Reads `:port` if it is there and leaves the start of the parameters; -1 when what follows the host is not a port. */
-function scanPort(text: string, start: number): number {
+function scanPort(start: number, end: number): number {
   part.paramsStart = start
-  if (start >= text.length || text.charCodeAt(start) !== COLON) return 0
-  let end = start + 1
-  while (end < text.length && (classAt(text, end) & DIGIT) !== 0) end++
-  part.paramsStart = end
-  const port = readNumber(text, start + 1, end, 65_535)
+  if (start === end || byteAt(start) !== COLON) return 0
+  part.paramsStart = skip(DIGIT, start + 1, end)
+  const port = readNumber(start + 1, part.paramsStart, 65_535)
   return port === 0 ? -1 : port
 }
 
 /** Checks parameters and headers: legal characters, whole escapes, no empty parameter but a trailing `;`. */
-function scanTail(text: string, start: number): boolean {
+function scanTail(start: number, end: number): boolean {
   let i = start
-  part.headersStart = text.length
-  let previous = SEMI
-  for (; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (c === QUESTION) break
-    if (i === start && c !== SEMI) return false
-    if (previous === SEMI && (c === EQUALS || (c === SEMI && i > start))) return false
-    if (c !== SEMI && (classAt(text, i) & URI) === 0 && !(c === PERCENT && isEscape(text, i, text.length)))
-      return false
-    previous = c
+  while (i < end && byteAt(i) === SEMI) {
+    const next = skipEscaped(i + 1, end)
+    if (next === i + 1 ? next < end : byteAt(i + 1) === EQUALS) return false
+    i = next
   }
   part.headersStart = i
-  for (i++; i < text.length; i++) {
-    if ((classAt(text, i) & URI) !== 0) continue
-    const c = text.charCodeAt(i)
-    if (c !== QUESTION && !(c === PERCENT && isEscape(text, i, text.length))) return false
-  }
+  if (i === end) return true
+  if (byteAt(i) !== QUESTION) return false
+  for (i = skipEscaped(i + 1, end); i < end; i = skipEscaped(i + 1, end))
+    if (byteAt(i) !== QUESTION) return false
   return true
 }
 
-/** RFC 3966 §3: a global number, or a local one with its context; phones leave the context out, so it is not asked for. */
-function parseTel(text: string): Uri | undefined {
-  let end = 4
-  while (end < text.length && text.charCodeAt(end) !== SEMI) end++
-  part.userEnd = part.passwordEnd = part.paramsStart = end
-  const number = text.slice(4, end)
-  if (!/^\+?[0-9a-fA-F*#.()-]+$/.test(number) || !/[0-9a-fA-F*#]/.test(number) || !scanTail(text, end))
-    return undefined
-  return part.headersStart === text.length ? new Uri(text, 'tel', number, '', 0) : undefined
+/** The index of the first byte that is neither of class URI nor part of an escape, or `end`. */
+function skipEscaped(start: number, end: number): number {
+  let i = skip(URI, start, end)
+  while (i < end && isEscape(i, end)) i = skip(URI, i + 3, end)
+  return i
 }
 
-function parseOther(text: string, colon: number): Uri | undefined {
-  if (!/^[a-z][a-z0-9+.-]*$/i.test(text.slice(0, colon)) || colon + 1 === text.length) return undefined
-  for (let i = colon + 1; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    const isVisible =
-      (classAt(text, i) & URI) !== 0 || c === PERCENT || c === SEMI || c === QUESTION || c === AT
-    if (!isVisible) return undefined
+/** RFC 3966 §3: a global number, or a local one with its context; phones leave the context out, so it is not asked for. */
+function parseTel(text: string, start: number, end: number): Uri | undefined {
+  const semi = indexOf(SEMI, start, end)
+  const numberEnd = semi < 0 ? end : semi
+  part.userEnd = part.passwordEnd = part.paramsStart = numberEnd
+  const number = text.slice(start + 4, numberEnd)
+  if (!/^\+?[-.()]*[0-9a-fA-F*#][0-9a-fA-F*#.()-]*$/.test(number) || !scanTail(numberEnd, end))
+    return undefined
+  return part.headersStart === end ? new Uri(text, start, end, 'tel', number, '', 0) : undefined
+}
+
+function parseOther(text: string, start: number, end: number, colon: number): Uri | undefined {
+  const scheme = text.slice(start, colon).toLowerCase()
+  if (!/^[a-z][a-z0-9+.-]*$/.test(scheme) || colon + 1 === end) return undefined
+  for (let i = colon + 1; i < end; i++) {
+    const c = byteAt(i)
+    if (!isOf(URI, i) && c !== PERCENT && c !== SEMI && c !== QUESTION && c !== AT) return undefined
   }
-  part.userEnd = part.passwordEnd = part.paramsStart = part.headersStart = text.length
-  return new Uri(text, text.slice(0, colon).toLowerCase(), '', '', 0)
+  part.userEnd = part.passwordEnd = part.paramsStart = part.headersStart = end
+  return new Uri(text, start, end, scheme, '', '', 0)
 }

@@ -1,27 +1,14 @@
-import {
-  COLON,
-  COMMA,
-  classAt,
-  DIGIT,
-  equalsIgnoreCase,
-  readNumber,
-  SEMI,
-  SLASH,
-  skipLws,
-  TOKEN,
-  trimEnd,
-} from './chars.ts'
+import { COLON, COMMA, DIGIT, SEMI, SLASH, TOKEN } from './chars.ts'
 import { defaultPort, type Endpoint, isTransportName } from './endpoint.ts'
 import { canonicalIpv6, formatHostPort, hostName, isUnroutable, skipHost } from './host.ts'
 import { findParam, found, readParam } from './params.ts'
+import { byteAt, equalsIgnoreCase, load, readNumber, skip, skipLws, trimEnd } from './scan.ts'
 
 /** RFC 3261 §8.1.1.7: a branch that begins so identifies its transaction all by itself. */
 export const MAGIC_COOKIE = 'z9hG4bK'
 
 /** One via-parm (RFC 3261 §20.42). */
 export class Via {
-  /** This value alone, as received. */
-  readonly text: string
   /** In lower case: `udp`, …, also what we cannot speak ourselves. */
   readonly transport: string
   /** The sent-by's host: lower case, IPv6 without brackets in RFC 5952 form. */
@@ -32,6 +19,11 @@ export class Via {
   readonly hasRport: boolean
   /** The value of `rport`; 0 when it has none, or a bad one. */
   readonly rport: number
+  /** Positions are the source's, of which the value is a range. */
+  readonly #source: string
+  readonly #start: number
+  readonly #end: number
+  readonly #paramsStart: number
   readonly #branchStart: number
   readonly #branchEnd: number
   /** The parameters from their `;` to what follows; empty ranges when they are not there. */
@@ -39,10 +31,12 @@ export class Via {
   readonly #receivedEnd: number
   readonly #rportStart: number
   readonly #rportEnd: number
-  readonly #paramsStart: number
 
-  constructor(text: string, transport: string, host: string, port: number) {
-    this.text = text
+  constructor(source: string, start: number, end: number, transport: string, host: string, port: number) {
+    this.#source = source
+    this.#start = start
+    this.#end = end
+    this.#paramsStart = part.paramsStart
     this.transport = transport
     this.host = host
     this.port = port
@@ -54,17 +48,23 @@ export class Via {
     this.#receivedEnd = part.receivedEnd
     this.#rportStart = part.rportStart
     this.#rportEnd = part.rportEnd
-    this.#paramsStart = part.paramsStart
+  }
+
+  /** This value alone, as received. */
+  get text(): string {
+    return this.#source.slice(this.#start, this.#end)
   }
 
   /** '' when there is none (RFC 2543). */
   get branch(): string {
-    return this.text.slice(this.#branchStart, this.#branchEnd)
+    return this.#source.slice(this.#branchStart, this.#branchEnd)
   }
 
   /** Whether the branch is an RFC 3261 one. */
   get hasMagicCookie(): boolean {
-    return this.#branchEnd - this.#branchStart >= 7 && this.text.startsWith(MAGIC_COOKIE, this.#branchStart)
+    return (
+      this.#branchEnd - this.#branchStart >= 7 && this.#source.startsWith(MAGIC_COOKIE, this.#branchStart)
+    )
   }
 
   /** Without brackets, in RFC 5952 form, whichever way it was written (RFC 5118 §4.5); undefined when absent. */
@@ -78,29 +78,30 @@ export class Via {
 
   get ttl(): number | undefined {
     const value = this.param('ttl')
-    const ttl = value === undefined ? -1 : readNumber(value, 0, value.length, 255)
+    const ttl = value === undefined || !load(value) ? -1 : readNumber(0, value.length, 255)
     return ttl < 0 ? undefined : ttl
   }
 
   /** From the first `;`, as received; '' when there are none. */
   get params(): string {
-    return this.text.slice(this.#paramsStart)
+    return this.#source.slice(this.#paramsStart, this.#end)
   }
 
   /** The value of the parameter `name` (in lower case): '' without `=`, undefined when it is not there. */
   param(name: string): string | undefined {
-    return findParam(this.text, name, this.#paramsStart, this.text.length)
+    return findParam(this.#source, name, this.#paramsStart, this.#end)
   }
 
   /** This value with `received` (or without any), and the port in its `rport` if it has one. */
   stamped(received: string | undefined, port: number): string {
+    const isRportFirst = this.#rportEnd <= this.#receivedEnd
+    const first = isRportFirst ? this.#rportEnd : this.#receivedEnd
+    const second = isRportFirst ? this.#receivedStart : this.#rportStart
     const rport = this.hasRport ? `;rport=${port}` : ''
-    const isRportFirst = this.#rportStart < this.#receivedStart
-    // The later one first, so that the positions of the other still hold.
-    let text = this.text
-    if (isRportFirst) text = splice(text, this.#receivedStart, this.#receivedEnd, '')
-    text = splice(text, this.#rportStart, this.#rportEnd, rport)
-    if (!isRportFirst) text = splice(text, this.#receivedStart, this.#receivedEnd, '')
+    const kept = this.#source.slice(this.#start, isRportFirst ? this.#rportStart : this.#receivedStart)
+    const between = this.#source.slice(first, second)
+    const rest = this.#source.slice(isRportFirst ? this.#receivedEnd : this.#rportEnd, this.#end)
+    const text = isRportFirst ? kept + rport + between + rest : kept + between + rport + rest
     return received === undefined ? text : `${text};received=${received}`
   }
 
@@ -108,10 +109,6 @@ export class Via {
   get sentBy(): string {
     return formatHostPort(this.host, this.port === 0 ? defaultPort(this.transport) : this.port)
   }
-}
-
-function splice(text: string, start: number, end: number, insert: string): string {
-  return start === end ? text : text.slice(0, start) + insert + text.slice(end)
 }
 
 function addressOf(value: string | undefined): string | undefined {
@@ -133,78 +130,59 @@ const part = {
 }
 
 /**
- * Parses the Via value in `text[start, end)`, up to a comma if there is one; undefined when it is malformed. White
- * space, folded or not, may stand around every `/`, `:`, `;` and `=`.
+ * Parses the Via value in the range, up to a comma if there is one; undefined when it is malformed. White space, folded
+ * or not, may stand around every `/`, `:`, `;` and `=`.
  */
 export function parseVia(text: string, start = 0, end = text.length): Via | undefined {
-  const first = skipLws(text, start, end)
-  const name = tokenBefore(text, first, end, SLASH)
-  const version = name < 0 ? -1 : tokenBefore(text, name, end, SLASH)
-  if (version < 0) return undefined
-  const transportEnd = tokenEnd(text, version, end)
-  const hostStart = skipLws(text, transportEnd, end)
-  if (transportEnd === version || hostStart === transportEnd) return undefined
+  if (!load(text)) return undefined
+  const first = skipLws(start, end)
+  const version = skipProtocolPart(first, end)
+  const transport = version < 0 ? -1 : skipProtocolPart(version, end)
+  const transportEnd = transport < 0 ? -1 : skip(TOKEN, transport, end)
+  const hostStart = skipLws(transportEnd, end)
+  if (transportEnd <= transport || hostStart === transportEnd) return undefined
 
-  const hostEnd = skipHost(text, hostStart, end)
+  const hostEnd = skipHost(hostStart, end)
   if (hostEnd < 0) return undefined
-  let i = skipLws(text, hostEnd, end)
+  let i = skipLws(hostEnd, end)
   let port = 0
-  if (i < end && text.charCodeAt(i) === COLON) {
-    const portStart = skipLws(text, i + 1, end)
-    i = portStart
-    while (i < end && (classAt(text, i) & DIGIT) !== 0) i++
-    port = readNumber(text, portStart, i, 65_535)
+  if (i < end && byteAt(i) === COLON) {
+    const portStart = skipLws(i + 1, end)
+    i = skip(DIGIT, portStart, end)
+    port = readNumber(portStart, i, 65_535)
     if (port <= 0) return undefined
-    i = skipLws(text, i, end)
+    i = skipLws(i, end)
   }
+  const paramsEnd = scanParams(i, end)
   const host = hostName(text, hostStart, hostEnd)
-  const paramsEnd = scanParams(text, i, end)
   if (host === undefined || paramsEnd < 0) return undefined
-  return viaOf(
+  return new Via(
     text,
     first,
-    trimEnd(text, first, paramsEnd),
-    transportOf(text, version, transportEnd),
+    trimEnd(first, paramsEnd),
+    transportOf(text, transport, transportEnd),
     host,
     port,
   )
 }
 
-/** Makes positions relative to the value, so that the Via needs no more than its own slice. */
-function viaOf(text: string, start: number, end: number, transport: string, host: string, port: number): Via {
-  part.branchStart -= start
-  part.branchEnd -= start
-  part.receivedStart -= start
-  part.receivedEnd -= start
-  part.rportStart -= start
-  part.rportEnd -= start
-  part.paramsStart = Math.min(part.paramsStart, end) - start
-  return new Via(text.slice(start, end), transport, host, port)
-}
-
-/** Reads `token LWS separator LWS`; the index behind it, or -1. */
-function tokenBefore(text: string, start: number, end: number, separator: number): number {
-  const last = tokenEnd(text, start, end)
-  const i = skipLws(text, last, end)
-  return last === start || i >= end || text.charCodeAt(i) !== separator ? -1 : skipLws(text, i + 1, end)
-}
-
-function tokenEnd(text: string, start: number, end: number): number {
-  let i = start
-  while (i < end && (classAt(text, i) & TOKEN) !== 0) i++
-  return i
+/** The index behind `token LWS "/" LWS`, or -1. */
+function skipProtocolPart(start: number, end: number): number {
+  const tokenEnd = skip(TOKEN, start, end)
+  const slash = skipLws(tokenEnd, end)
+  return tokenEnd === start || slash >= end || byteAt(slash) !== SLASH ? -1 : skipLws(slash + 1, end)
 }
 
 /** Constants for what is common: no slice, and comparisons by identity. */
 function transportOf(text: string, start: number, end: number): string {
-  if (equalsIgnoreCase(text, start, end, 'udp')) return 'udp'
-  if (equalsIgnoreCase(text, start, end, 'tcp')) return 'tcp'
-  if (equalsIgnoreCase(text, start, end, 'tls')) return 'tls'
+  if (equalsIgnoreCase(start, end, 'udp')) return 'udp'
+  if (equalsIgnoreCase(start, end, 'tcp')) return 'tcp'
+  if (equalsIgnoreCase(start, end, 'tls')) return 'tls'
   return text.slice(start, end).toLowerCase()
 }
 
 /** Reads all parameters and notes those that every hop needs; the index of the comma or the end, or -1. */
-function scanParams(text: string, start: number, end: number): number {
+function scanParams(start: number, end: number): number {
   part.branchStart =
     part.branchEnd =
     part.receivedStart =
@@ -216,28 +194,28 @@ function scanParams(text: string, start: number, end: number): number {
   part.rport = 0
   part.paramsStart = start
   let i = start
-  while (i < end && text.charCodeAt(i) === SEMI) {
-    const next = readParam(text, i + 1, end)
-    if (next < 0 || !noteParam(text, i, next)) return -1
+  while (i < end && byteAt(i) === SEMI) {
+    const next = readParam(i + 1, end)
+    if (next < 0 || !noteParam(i, next)) return -1
     i = next
   }
-  return i === end || text.charCodeAt(i) === COMMA ? i : -1
+  return i === end || byteAt(i) === COMMA ? i : -1
 }
 
 /** False when a parameter comes a second time: which one is meant could be read differently by the next hop. */
-function noteParam(text: string, start: number, end: number): boolean {
+function noteParam(start: number, end: number): boolean {
   const { nameStart, nameEnd, valueStart, valueEnd } = found
-  if (equalsIgnoreCase(text, nameStart, nameEnd, 'branch')) {
+  if (equalsIgnoreCase(nameStart, nameEnd, 'branch')) {
     if (part.branchEnd > part.branchStart) return false
     part.branchStart = Math.max(valueStart, 0)
     part.branchEnd = valueStart < 0 ? part.branchStart : valueEnd
-  } else if (equalsIgnoreCase(text, nameStart, nameEnd, 'rport')) {
+  } else if (equalsIgnoreCase(nameStart, nameEnd, 'rport')) {
     if (part.hasRport) return false
     part.hasRport = true
     part.rportStart = start
     part.rportEnd = end
-    if (valueStart >= 0) part.rport = Math.max(0, readNumber(text, valueStart, valueEnd, 65_535))
-  } else if (equalsIgnoreCase(text, nameStart, nameEnd, 'received')) {
+    if (valueStart >= 0) part.rport = Math.max(0, readNumber(valueStart, valueEnd, 65_535))
+  } else if (equalsIgnoreCase(nameStart, nameEnd, 'received')) {
     if (part.receivedEnd > part.receivedStart) return false
     part.receivedStart = start
     part.receivedEnd = end

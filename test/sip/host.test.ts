@@ -1,13 +1,6 @@
 import { isIPv6 } from 'node:net'
 import t from 'tap'
-import {
-  canonicalIpv6,
-  formatHostPort,
-  hostName,
-  ipv4Value,
-  isUnroutable,
-  skipHost,
-} from '../../src/sip/host.ts'
+import { canonicalIpv6, formatHostPort, ipv4Value, isUnroutable, parseHost } from '../../src/sip/host.ts'
 
 t.test('RFC 5952 form', async (t) => {
   const cases: [string, string][] = [
@@ -52,12 +45,11 @@ t.test('what is no IPv6 address', async (t) => {
 })
 
 t.test('hosts', async (t) => {
-  t.equal(hostName('x[2001:DB8::1]y', 1, 14), '2001:db8::1')
-  t.equal(hostName('Example.COM', 0, 11), 'example.com')
-  t.equal(skipHost('a.b:5', 0, 5), 3)
-  t.equal(skipHost('[::1]:5', 0, 7), 5)
-  t.equal(skipHost('[::1]', 0, 4), -1)
-  t.equal(skipHost(':5', 0, 2), -1)
+  t.equal(parseHost('[2001:DB8::1]'), '2001:db8::1')
+  t.equal(parseHost('Example.COM'), 'example.com')
+  t.equal(parseHost('192.0.2.1'), '192.0.2.1')
+  for (const bad of ['', 'a b', 'a:5', '[::1]:5', '[::1', '[]', '::1', '.a'])
+    t.equal(parseHost(bad), undefined, bad)
   t.equal(formatHostPort('::1', 5060), '[::1]:5060')
   t.equal(formatHostPort('a', 0), 'a')
 })
