@@ -1,4 +1,4 @@
-import { COLON, CR, classAt, HTAB, LF, readNumber, SP, skipLws, TOKEN, trimEnd } from './chars.ts'
+import { COLON, COMMA, CR, classAt, HTAB, LF, readNumber, SP, skipLws, TOKEN, trimEnd } from './chars.ts'
 import { type CSeq, parseCSeq } from './cseq.ts'
 import { H, headerId, isListHeader } from './header.ts'
 import { type NameAddr, parseNameAddr } from './name-addr.ts'
@@ -75,8 +75,9 @@ export class Message {
         lines.push(H.other, at, at, at)
       } else {
         const id = headerId(text, at, nameEnd)
-        const valueStart = skipLws(text, colon + 1, next)
-        const valueEnd = trimEnd(text, valueStart, next)
+        // In this order an empty value lies behind its colon, not behind its line.
+        const valueEnd = trimEnd(text, colon + 1, next)
+        const valueStart = skipLws(text, colon + 1, valueEnd)
         lines.push(id, at, valueStart, valueEnd)
         if (id === H.contentLength) contentLength = mergeLength(contentLength, text, valueStart, valueEnd)
       }
@@ -162,10 +163,10 @@ export class Message {
     return this.#lines[line * WIDTH + 3] as number
   }
 
-  /** The name of a line as it was written. */
+  /** The name of a line as it was written; '' if the line is malformed. */
   lineName(line: number): string {
     const start = this.lineStart(line)
-    return this.text.slice(start, trimEnd(this.text, start, this.text.indexOf(':', start)))
+    return this.text.slice(start, tokenEnd(this.text, start, this.valueStart(line)))
   }
 
   /** The whole value of a line, unfolded. */
@@ -173,14 +174,39 @@ export class Message {
     return unfold(this.text.slice(this.valueStart(line), this.valueEnd(line)))
   }
 
-  /** The first value of header `id`: its first line, of a list header that line's first element; unfolded. */
+  /**
+   * The first line of header `id` that has a value, or -1. The empty elements of a list are no values, here as in
+   * {@link values}: some phones end their lists with a comma, and some begin them so.
+   */
+  firstLine(id: number): number {
+    let line = this.find(id)
+    if (!isListHeader(id)) return line
+    while (line >= 0 && this.firstStart(line) === this.valueEnd(line)) line = this.find(id, line)
+    return line
+  }
+
+  /** Where the first value of a line begins. */
+  firstStart(line: number): number {
+    const end = this.valueEnd(line)
+    let at = this.valueStart(line)
+    if (!isListHeader(this.lineId(line))) return at
+    while (at < end && this.text.charCodeAt(at) === COMMA) at = skipLws(this.text, at + 1, end)
+    return at
+  }
+
+  /** Where the first value of a line ends. */
+  firstEnd(line: number): number {
+    const end = this.valueEnd(line)
+    if (!isListHeader(this.lineId(line))) return end
+    const start = this.firstStart(line)
+    return trimEnd(this.text, start, elementEnd(this.text, start, end))
+  }
+
+  /** The first value of header `id`, unfolded: of a list header the first element, of others the first line. */
   value(id: number): string | undefined {
-    const line = this.find(id)
+    const line = this.firstLine(id)
     if (line < 0) return undefined
-    if (!isListHeader(id)) return this.lineValue(line)
-    const start = this.valueStart(line)
-    const end = elementEnd(this.text, start, this.valueEnd(line))
-    return unfold(this.text.slice(start, trimEnd(this.text, start, end)))
+    return unfold(this.text.slice(this.firstStart(line), this.firstEnd(line)))
   }
 
   /** Every value of header `id` in order, the lines of a list header split at their commas; unfolded. */
@@ -198,6 +224,7 @@ export class Message {
   valueOf(name: string): string | undefined {
     const id = headerId(name, 0, name.length)
     const wanted = name.toLowerCase()
+    if (wanted === '') return undefined
     for (let line = this.find(id); line >= 0; line = this.find(id, line)) {
       if (id !== H.other || this.lineName(line).toLowerCase() === wanted) return this.lineValue(line)
     }
@@ -298,11 +325,9 @@ function parseRequestLine(text: string, last: number, end: number): StartLine | 
   if (!startsWithSipSlash(text, versionStart)) return undefined
   const uriStart = skipLws(text, methodEnd, versionStart)
   const uriEnd = trimEnd(text, uriStart, versionStart)
-  const loose =
-    uriStart !== methodEnd + 1 ||
-    uriEnd !== versionStart - 1 ||
-    text.charCodeAt(last) === SP ||
-    last + 2 < end
+  const isSpaced = uriStart !== methodEnd + 1 || uriEnd !== versionStart - 1
+  const behind = text.charCodeAt(last)
+  const loose = isSpaced || behind === SP || behind === HTAB || last + 2 < end
   return {
     method: knownMethod(text, methodEnd),
     uri: text.slice(uriStart, uriEnd),
@@ -345,7 +370,18 @@ function nextLine(text: string, at: number): number {
   }
 }
 
-const unfold = (value: string) => (value.includes('\n') ? value.replace(/[ \t]*\r?\n[ \t]+/g, ' ') : value)
+/** A fold counts as one space (RFC 3261 §7.3.1). By hand: a regular expression is quadratic in a long run of blanks. */
+function unfold(value: string): string {
+  let newline = value.indexOf('\n')
+  if (newline < 0) return value
+  let unfolded = ''
+  let from = 0
+  for (; newline >= 0; newline = value.indexOf('\n', from)) {
+    unfolded += `${value.slice(from, trimEnd(value, from, newline))} `
+    from = skipLws(value, newline, value.length)
+  }
+  return unfolded + value.slice(from)
+}
 
 /** Where the token (RFC 3261 §25.1) that begins at `start` ends; `start` itself if none does. */
 function tokenEnd(text: string, start: number, end: number): number {

@@ -1,7 +1,6 @@
 import type { Endpoint } from './endpoint.ts'
 import { H, headerName } from './header.ts'
 import type { Message } from './message.ts'
-import { elementEnd } from './params.ts'
 import { reasonPhrase } from './status.ts'
 import { statelessTag } from './tag.ts'
 import { parseVia, responseTarget, viaFor } from './via.ts'
@@ -65,10 +64,9 @@ function sentByOnly(request: Message) {
 function vias(request: Message, source: Endpoint | undefined): string {
   const stamped = source && request.topVia && viaFor(request.topVia, source)
   if (stamped === undefined) return copyAll(request, H.via)
-  const first = request.find(H.via)
-  const end = request.valueEnd(first)
-  const rest = elementEnd(request.text, request.valueStart(first), end)
-  return `Via: ${stamped}${request.text.slice(rest, end)}\r\n${copyAll(request, H.via, first)}`
+  const first = request.firstLine(H.via)
+  const rest = request.text.slice(request.firstEnd(first), request.valueEnd(first))
+  return `Via: ${stamped}${rest}\r\n${copyAll(request, H.via, first)}`
 }
 
 function to(request: Message, status: number, toTag: string | undefined): string {

@@ -1,5 +1,5 @@
-import { skipLws } from './chars.ts'
-import { H, headerName, isListHeader } from './header.ts'
+import { COMMA, skipLws } from './chars.ts'
+import { H, headerName } from './header.ts'
 import type { Message } from './message.ts'
 import { elementEnd } from './params.ts'
 
@@ -13,7 +13,8 @@ interface Edit {
  * An outgoing copy of a received message, as a list of edits that are applied when it becomes text. Whatever is
  * not edited leaves as it came, byte for byte and in its order. One message may have many rewrites (forks).
  *
- * Edits speak of the message as received, never of each other: drop several values with one call.
+ * Edits speak of the message as received, never of each other: drop several values with one call. Of two that
+ * replace the same text the later one holds, and what lies inside a removed line goes with it.
  */
 export class Rewrite {
   readonly message: Message
@@ -28,12 +29,16 @@ export class Rewrite {
     return this.#edit(0, this.message.headersStart, `${this.message.requestMethod} ${uri} SIP/2.0\r\n`)
   }
 
-  /** One line `id: value` in the place of all its lines; at the end of the headers if there is none. */
+  /** One line in the place of all its lines, its name spelt as the first of them; at the end of the headers if there is none. */
   set(id: number, value: string): this {
     const { message } = this
+    const { text } = message
     const first = message.find(id)
     if (first < 0) return this.append(id, value)
-    this.#edit(message.valueStart(first), message.valueEnd(first), value)
+    const [start, end] = [message.lineStart(first), message.lineEnd(first)]
+    const line =
+      text.slice(start, message.valueStart(first)) + value + text.slice(message.valueEnd(first), end)
+    this.#edit(start, end, line)
     for (let line = message.find(id, first); line >= 0; line = message.find(id, line)) this.#removeLine(line)
     return this
   }
@@ -68,10 +73,11 @@ export class Rewrite {
     let left = count
     for (let line = message.find(id); line >= 0 && left > 0; line = message.find(id, line)) {
       const end = message.valueEnd(line)
-      let from = message.valueStart(line)
-      while (left > 0 && from < end) {
-        from = skipLws(text, elementEnd(text, from, end) + 1, end)
-        left--
+      let from = message.firstStart(line)
+      for (; left > 0 && from < end; left--) {
+        // Behind the comma, and behind those of empty elements.
+        do from = skipLws(text, elementEnd(text, from, end) + 1, end)
+        while (from < end && text.charCodeAt(from) === COMMA)
       }
       if (from >= end) this.#removeLine(line)
       else this.#edit(message.valueStart(line), from, '')
@@ -81,18 +87,21 @@ export class Rewrite {
 
   /** Puts `text` behind the first value of a header, as further parameters of it. */
   extendFirst(id: number, text: string): this {
-    const at = this.#firstValueEnd(id)
-    return at < 0 ? this : this.#edit(at, at, text)
+    const line = this.message.firstLine(id)
+    if (line < 0) return this
+    const at = this.message.firstEnd(line)
+    return this.#edit(at, at, text)
   }
 
   /** Replaces the first value of a header. */
   replaceFirst(id: number, value: string): this {
-    const end = this.#firstValueEnd(id)
-    return end < 0 ? this : this.#edit(this.message.valueStart(this.message.find(id)), end, value)
+    const line = this.message.firstLine(id)
+    return line < 0 ? this : this.#edit(this.message.firstStart(line), this.message.firstEnd(line), value)
   }
 
+  /** Another body, as it is: a Content-Encoding, which spoke of the old one, goes. */
   setBody(body: string, contentType: string): this {
-    this.set(H.contentLength, String(body.length)).set(H.contentType, contentType)
+    this.set(H.contentLength, String(body.length)).set(H.contentType, contentType).remove(H.contentEncoding)
     return this.#edit(this.message.bodyStart, this.message.text.length, body)
   }
 
@@ -100,23 +109,21 @@ export class Rewrite {
     const { text } = this.message
     let out = ''
     let from = 0
-    for (const edit of this.#edits) {
-      if (edit.start > from) out += text.slice(from, edit.start)
-      out += edit.text
-      if (edit.end > from) from = edit.end
+    let gapStart = 0
+    for (const { start, end, text: insert } of this.#edits) {
+      if (start > from) out += text.slice(from, start)
+      else if (start < from && start > gapStart) continue
+      out += insert
+      if (end > from) {
+        from = end
+        gapStart = start
+      }
     }
     return out + text.slice(from)
   }
 
   #removeLine(line: number): void {
     this.#edit(this.message.lineStart(line), this.message.lineEnd(line), '')
-  }
-
-  #firstValueEnd(id: number): number {
-    const { message } = this
-    const line = message.find(id)
-    if (line < 0 || !isListHeader(id)) return line < 0 ? -1 : message.valueEnd(line)
-    return elementEnd(message.text, message.valueStart(line), message.valueEnd(line))
   }
 
   #belowVias(): number {
@@ -132,6 +139,13 @@ export class Rewrite {
     const edits = this.#edits
     let i = edits.length
     while (i > 0 && (edits[i - 1] as Edit).start > start) i--
+    if (end > start) {
+      for (let same = i - 1; same >= 0 && edits[same]?.start === start; same--) {
+        if (edits[same]?.end !== end) continue
+        edits[same] = { start, end, text }
+        return this
+      }
+    }
     if (i === edits.length) edits.push({ start, end, text })
     else edits.splice(i, 0, { start, end, text })
     return this
