@@ -89,7 +89,8 @@ t.test('a whole system, from its start to its end', { timeout: 120_000 }, async 
     ]) {
       t.match(first.output, line)
     }
-    for (const node of NODES) t.ok(alive(first.pidOf(node)), `${node} runs in a process of its own`)
+    for (const node of NODES)
+      t.ok(alive(first.pidOf(node)), `${node} runs in a process of its own`, { output: first.output })
     t.equal(new Set(NODES.map((node) => first.pidOf(node))).size, NODES.length)
   })
 
@@ -110,6 +111,12 @@ t.test('a whole system, from its start to its end', { timeout: 120_000 }, async 
     await first.printed(/a1 is back \(pid \d+\)/)
     t.not(first.pidOf('a1'), pid)
     t.ok(alive(first.pidOf('a1')))
+  })
+
+  await t.test('PostgreSQL comes back too', async () => {
+    process.kill(postgresPid(dataDir), 'SIGQUIT') // its way of an immediate shutdown
+    await first.printed(/PostgreSQL died; restart in \d+ ms/)
+    await first.printed(/PostgreSQL is back/)
   })
 
   await t.test('SIGTERM stops everything in order, in time', async (t) => {
