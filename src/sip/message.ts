@@ -70,7 +70,7 @@ export class Message {
       const next = nextLine(text, at)
       const nameEnd = tokenEnd(text, at, next)
       const colon = skipLws(text, nameEnd, next)
-      if (nameEnd === at || text.charCodeAt(colon) !== COLON) {
+      if (nameEnd === at || colon === next || text.charCodeAt(colon) !== COLON) {
         malformed = true
         lines.push(H.other, at, at, at)
       } else {

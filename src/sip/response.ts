@@ -74,7 +74,7 @@ function to(request: Message, status: number, toTag: string | undefined): string
   if (at < 0) return ''
   const value = raw(request, at)
   if (status === 100 || request.toTag !== undefined) return line(H.to, value)
-  return line(H.to, `${value};tag=${toTag ?? statelessTag(request)}`)
+  return line(H.to, `${value}${value.endsWith(';') ? '' : ';'}tag=${toTag ?? statelessTag(request)}`)
 }
 
 function copy(request: Message, id: number): string {

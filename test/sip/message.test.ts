@@ -213,6 +213,13 @@ t.test('malformed lines', async (t) => {
   t.equal(withLines('i\r\n : 2').callId, '2')
 })
 
+t.test('a name without a colon on its line takes none from the next', async (t) => {
+  const message = withLines('Via', ': SIP/2.0/UDP h', 'Call-ID: 2')
+  t.ok(message.hasMalformedLine)
+  t.equal(message.lineCount, 3)
+  t.equal(message.has(H.via), false)
+})
+
 t.test('Content-Length', async (t) => {
   const body = 'x'.repeat(20)
   const cases: [lines: string, length: number | undefined, body: string][] = [

@@ -140,3 +140,16 @@ t.test('where an answer goes (RFC 3261 18.2.2, RFC 3581)', async (t) => {
   const tcp: Endpoint = { ...source, transport: 'tcp' }
   t.same(target('SIP/2.0/TCP h.example.com:5070;branch=z', tcp), tcp, 'back on the connection')
 })
+
+t.test('a parameter behind a trailing semicolon', async (t) => {
+  // Phones end a header with one; a second would make the answer malformed.
+  const lines = [
+    'OPTIONS sip:a@b SIP/2.0',
+    'Via: SIP/2.0/UDP h;branch=z9hG4bK1;',
+    'To: <sip:a@b>;',
+    'CSeq: 1 OPTIONS',
+  ]
+  const response = parseMessage(respond(message(lines), 200, { source, toTag: 'x' }) ?? '')
+  t.equal(response?.value(H.via), 'SIP/2.0/UDP h;branch=z9hG4bK1;received=192.0.2.9')
+  t.equal(response?.value(H.to), '<sip:a@b>;tag=x')
+})
