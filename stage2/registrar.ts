@@ -5,6 +5,7 @@ import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import type { Message } from '../src/sip/message.ts'
 import type { HeaderField } from '../src/sip/response.ts'
+import type { ServerTransaction } from '../src/sip/transaction/server-transaction.ts'
 import { checkRequire } from '../src/sip/validate.ts'
 import type { Authenticator } from './authenticator.ts'
 import type { Aor } from './directory.ts'
@@ -35,9 +36,19 @@ export class Registrar {
     this.#options = options
   }
 
+  /** @throws what PostgreSQL throws, after it has been answered with 503: that is no wrong password */
   async register(request: Message, source: Endpoint, aor: Aor): Promise<void> {
     const transaction = this.#options.serve(request, source, {})
     if (!transaction) return
+    try {
+      await this.#register(request, aor, transaction)
+    } catch (error) {
+      transaction.reply(503, { headers: RETRY_LATER })
+      throw error
+    }
+  }
+
+  async #register(request: Message, aor: Aor, transaction: ServerTransaction): Promise<void> {
     const refusal =
       checkRequire(request, SUPPORTED) ?? (await this.#options.authenticator.challenge(request, aor))
     if (refusal) return void transaction.reply(refusal.status, refusal)
@@ -49,32 +60,27 @@ export class Registrar {
     if ('defect' in outcome) return void transaction.reply(outcome.defect.status, outcome.defect)
 
     const { changes } = outcome
-    for (const row of changes) location.put(row)
     const success = () => transaction.reply(200, { headers: this.#contacts(request, aor) })
+    for (const row of changes) location.put(row)
     if (changes.length === 0 || durability === 'async') success()
     if (changes.length === 0) return
-    this.#commit(changes, rows, (durable) => {
-      if (durability === 'commit') durable ? success() : transaction.reply(503, { headers: RETRY_LATER })
-    })
+    // Once it is answered, a reply has no effect.
+    this.#commit(changes, success, () => transaction.reply(503, { headers: RETRY_LATER }))
   }
 
-  #commit(
-    changes: readonly BindingRow[],
-    before: readonly BindingRow[],
-    done: (durable: boolean) => void,
-  ): void {
-    const { location, commits, log } = this.#options
+  #commit(changes: readonly BindingRow[], onDurable: () => void, onFailed: () => void): void {
+    const { location, commits, log, durability } = this.#options
     commits.add({
       rows: changes,
       committed: ({ rev, newer }) => {
-        for (const row of changes) location.settle(row, rev)
-        for (const row of newer) location.adopt(row)
-        done(true)
+        for (const row of changes) location.settle(row, newer.find(isOf(row)) ?? { ...row, rev })
+        onDurable()
       },
       failed: (error) => {
         log.error({ err: error, aor: changes[0]?.aor }, 'registration not written')
-        for (const row of changes) location.revert(row, before)
-        done(false)
+        // What has been acknowledged is kept, as long as this member lives.
+        for (const row of changes) durability === 'async' ? location.keep(row) : location.revert(row)
+        onFailed()
       },
     })
   }
@@ -93,6 +99,11 @@ export class Registrar {
 
 /** Seconds after which a client may try again when PostgreSQL did not take its registration. */
 const RETRY_LATER: readonly HeaderField[] = [[H.retryAfter, '5']]
+
+const isOf =
+  ({ aor, key }: BindingRow) =>
+  (other: BindingRow): boolean =>
+    other.key === key && other.aor === aor
 
 function contactValue(row: BindingRow, nowMs: number): string {
   const q = row.q === 1000 ? '' : `;q=${(row.q / 1000).toFixed(3)}`

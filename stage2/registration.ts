@@ -4,9 +4,10 @@ import { detach } from '../src/sip/detach.ts'
 import { H } from '../src/sip/header.ts'
 import type { Message } from '../src/sip/message.ts'
 import { parseDeltaSeconds } from '../src/sip/scalar.ts'
-import { uriKey } from '../src/sip/uri-compare.ts'
+import { parseUri, type Uri } from '../src/sip/uri.ts'
+import { sameUri, uriKey } from '../src/sip/uri-compare.ts'
 import type { Defect } from '../src/sip/validate.ts'
-import { isLive, PENDING } from './location.ts'
+import { isLive, UNNUMBERED } from './location.ts'
 
 export interface RegistrationLimits {
   readonly minSec: number
@@ -55,23 +56,23 @@ function update(
   current: readonly BindingRow[],
 ): Registration {
   const { request, limits } = context
-  const byKey = new Map(current.map((row) => [row.key, row]))
+  const before = new Map(current.map((row) => [row.key, row]))
   const changes = new Map<string, BindingRow>()
   for (const contact of contacts) {
-    const key = bindingKey(contact)
-    const existing = byKey.get(key)
-    if (existing && isOutOfOrder(request, existing)) return outOfOrder
+    const key = bindingKey(contact, [...current, ...changes.values()])
+    const existing = before.get(key)
     const wished = contact.expiresSec ?? headerExpires(request) ?? limits.defaultSec
-    if (wished > 0 && wished < limits.minSec) {
-      return refuse(423, 'Interval Too Brief', [[H.minExpires, String(limits.minSec)]])
-    }
+    if (existing && wished > 0 && isRepeated(request, contact, existing)) continue
+    if (existing && isOutOfOrder(request, existing)) return outOfOrder
+    if (isTooBrief(wished, limits)) return tooBrief(limits)
+    if (!fits(context.aor, key)) return refuse(400, 'Contact Too Long')
     if (wished > 0) changes.set(key, bindingOf(context, contact, key, Math.min(wished, limits.maxSec)))
     else if (existing) changes.set(key, tombstone(context, existing))
     else changes.delete(key)
   }
-  const kept = current.filter(({ key }) => !changes.has(key)).length
-  const added = [...changes.values()].filter(({ deleted }) => !deleted).length
-  if (added > 0 && kept + added > limits.maxContacts) return refuse(403, 'Too Many Contacts')
+  const after = new Map([...before, ...changes])
+  const count = [...after.values()].filter(({ deleted }) => !deleted).length
+  if (count > limits.maxContacts && after.size > before.size) return refuse(403, 'Too Many Contacts')
   return { changes: [...changes.values()] }
 }
 
@@ -79,35 +80,69 @@ const outOfOrder = refuse(400, 'CSeq Out Of Order')
 
 /** §10.3 step 7: within one Call-ID the CSeq must rise. */
 const isOutOfOrder = (request: Message, row: BindingRow): boolean =>
-  row.callId === request.callId && (request.cseq?.number ?? 0) <= row.cseq
+  row.callId === request.callId && cseqOf(request) <= row.cseq
+
+/**
+ * The very request that made the binding, come again: to a member that has taken over, for its answer was lost with the
+ * master. Where one member serves both, the transaction absorbs it.
+ */
+const isRepeated = (request: Message, contact: Contact, row: BindingRow): boolean =>
+  row.callId === request.callId && row.cseq === cseqOf(request) && row.contact === contact.uriText
+
+const cseqOf = (request: Message): number => request.cseq?.number ?? 0
+
+/** §10.3 step 7: what asks for an hour is never too brief, whatever the configuration says. */
+const isTooBrief = (wishedSec: number, { minSec }: RegistrationLimits): boolean =>
+  wishedSec > 0 && wishedSec < Math.min(minSec, 3600)
+
+const tooBrief = ({ minSec }: RegistrationLimits): Registration =>
+  refuse(423, 'Interval Too Brief', [[H.minExpires, String(minSec)]])
+
+/** PostgreSQL's primary key holds 2,600 bytes, and what is no ASCII may take two for one. */
+const fits = (aor: string, key: string): boolean => aor.length + key.length <= 1300
 
 function headerExpires(request: Message): number | undefined {
   const value = request.value(H.expires)
   return value === undefined ? undefined : parseDeltaSeconds(value)
 }
 
-/** Flows of one instance and reg-id replace each other (RFC 5626 §6); otherwise the URI tells bindings apart. */
-function bindingKey(contact: Contact): string {
-  const { instance, regId } = contact
-  return instance !== undefined && regId !== undefined ? `${instance};${regId}` : uriKey(contact.uri)
+/**
+ * Flows of one instance and reg-id replace each other, and their URIs tell nothing (RFC 5626 §6). Otherwise the URI tells
+ * bindings apart: one that is equal to another's by RFC 3261 §19.1.4, though its key is not, is that binding's.
+ */
+function bindingKey(contact: Contact, rows: readonly BindingRow[]): string {
+  const { instance, regId, uri } = contact
+  if (instance !== undefined && regId !== undefined) return `${instance};${regId}`
+  const key = uriKey(uri)
+  if (rows.some((row) => row.key === key)) return key
+  return rows.find((row) => row.regId === null && isAt(row, uri))?.key ?? key
 }
 
-/** Contact parameters that are kept in columns of their own, or change with every answer. */
-const OWN_COLUMN = /;\s*(?:q|expires)\s*(?:=\s*[^;]*)?(?=;|$)/gi
+function isAt({ contact }: BindingRow, uri: Uri): boolean {
+  const own = parseUri(contact)
+  return own !== undefined && sameUri(own, uri)
+}
+
+/** Contact parameters that are kept in columns of their own, or change with every answer; quoted strings go first. */
+const OWN_COLUMN = /"(?:[^"\\]|\\.)*"|;\s*(?:q|expires)\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^;"]*))?(?=;|$)/gi
+
+function withoutOwnColumns(params: string): string {
+  return params.replace(OWN_COLUMN, (match) => (match.startsWith('"') ? match : ''))
+}
 
 function bindingOf(context: Context, contact: Contact, key: string, expiresSec: number): BindingRow {
   const { request, slot, aor, nowMs } = context
   const stored = (text: string | undefined) => (text === undefined ? null : detach(text))
   return {
     slot,
-    aor,
+    aor: detach(aor),
     key: detach(key),
     contact: detach(contact.uriText),
-    params: detach(contact.params.replace(OWN_COLUMN, '')),
+    params: detach(withoutOwnColumns(contact.params)),
     q: contact.q,
     path: request.values(H.path).map(detach),
     callId: detach(request.callId),
-    cseq: request.cseq?.number ?? 0,
+    cseq: cseqOf(request),
     instance: stored(contact.instance),
     regId: contact.regId ?? null,
     userAgent: stored(request.value(H.userAgent)),
@@ -115,22 +150,19 @@ function bindingOf(context: Context, contact: Contact, key: string, expiresSec: 
     expiresAt: nowMs + expiresSec * 1000,
     changedAt: changedAt(context, key),
     deleted: false,
-    rev: PENDING,
+    rev: UNNUMBERED,
   }
 }
 
 function tombstone(context: Context, row: BindingRow): BindingRow {
-  const { request, nowMs } = context
-  const cseq = request.cseq?.number ?? row.cseq
-  const changed = changedAt(context, row.key)
   return {
     ...row,
-    callId: detach(request.callId),
-    cseq,
-    expiresAt: nowMs,
-    changedAt: changed,
+    callId: detach(context.request.callId),
+    cseq: cseqOf(context.request),
+    expiresAt: context.nowMs,
+    changedAt: changedAt(context, row.key),
     deleted: true,
-    rev: PENDING,
+    rev: UNNUMBERED,
   }
 }
 
