@@ -22,27 +22,29 @@ export interface UdpOptions {
 /** UDP over Node's `dgram`, a batch for every datagram. */
 export class DgramTransport implements Transport {
   readonly local: Endpoint
-  #socket: Socket
-  #connected: boolean
-  #onSent: (error: Error | null) => void
+  readonly #socket: Socket
+  readonly #events: TransportEvents
+  readonly #peer: Endpoint | undefined
+  #closed: Promise<void> | undefined
 
   private constructor(socket: Socket, events: TransportEvents, peer: Endpoint | undefined) {
     const { address, port } = socket.address()
     this.local = { transport: 'udp', address, port }
     this.#socket = socket
-    this.#connected = peer !== undefined
-    this.#onSent = (error) => {
-      if (error) events.onError(error, peer ?? addressee(error))
-    }
+    this.#events = events
+    this.#peer = peer
     socket.on('message', (data, from) => events.onMessages(new SingleMessage(data, from), this))
-    socket.on('error', (error) => events.onError(error, peer))
+    socket.on('error', (error) => this.#failed(error))
   }
 
   /** @throws TandemError PORT_TAKEN, PORT_FORBIDDEN, ADDRESS_UNAVAILABLE */
   static async open(options: UdpOptions, events: TransportEvents): Promise<DgramTransport> {
     const { address, port, peer } = options
+    const v6 = isIPv6(address)
     const socket = createSocket({
-      type: isIPv6(address) ? 'udp6' : 'udp4',
+      type: v6 ? 'udp6' : 'udp4',
+      // A source is then never `::ffff:192.0.2.1`, a second spelling of an address that is compared.
+      ipv6Only: v6,
       // Addresses are numeric: without this, every send asks the system's resolver.
       lookup: (hostname, _options, callback) => callback(null, hostname, isIPv6(hostname) ? 6 : 4),
     })
@@ -56,31 +58,47 @@ export class DgramTransport implements Transport {
         socket.connect(peer.port, peer.address)
         await connected
       }
+      socket.setRecvBufferSize(BUFFER_BYTES)
+      socket.setSendBufferSize(BUFFER_BYTES)
     } catch (error) {
       socket.close()
       throw listenError(error, `UDP ${address} port ${port}`, options.option) ?? error
     }
-    socket.setRecvBufferSize(BUFFER_BYTES)
-    socket.setSendBufferSize(BUFFER_BYTES)
     return new DgramTransport(socket, events, peer)
   }
 
   send(text: string, to: Endpoint): void {
+    if (this.#closed) return
     const data = Buffer.from(text, 'latin1')
-    if (this.#connected) this.#socket.send(data, this.#onSent)
-    else this.#socket.send(data, to.port, to.address, this.#onSent)
+    try {
+      if (this.#peer) this.#socket.send(data, this.#onSent)
+      else this.#socket.send(data, to.port, to.address, this.#onSent)
+    } catch (error) {
+      // dgram throws for port 0, which anybody may send from.
+      this.#events.onError(error as NodeJS.ErrnoException, to)
+    }
   }
 
-  async close(): Promise<void> {
-    this.#socket.close()
-    await once(this.#socket, 'close')
+  /** What is queued leaves first. */
+  close(): Promise<void> {
+    this.#closed ??= new Promise((resolve) => this.#socket.close(resolve))
+    return this.#closed
+  }
+
+  // One function for all sends saves a closure each; the error says what it was about.
+  readonly #onSent = (error: Error | null): void => {
+    if (error) this.#failed(error)
+  }
+
+  #failed(error: Error): void {
+    if (!this.#closed) this.#events.onError(error, this.#peer ?? addressee(error))
   }
 }
 
 class SingleMessage implements InboundBatch {
   readonly length = 1
-  #data: Buffer
-  #from: RemoteInfo
+  readonly #data: Buffer
+  readonly #from: RemoteInfo
 
   constructor(data: Buffer, from: RemoteInfo) {
     this.#data = data

@@ -1,43 +1,44 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { ClusterKeys } from '../ops/cluster-keys.ts'
 import { type Endpoint, isTransportName } from '../sip/endpoint.ts'
+import type { KeyedHash } from '../sip/keyed-hash.ts'
+import { ClusterHash } from './cluster-hash.ts'
 
-/** RFC 5626 §5.2 suggests 80 bits. */
-const MAC_BYTES = 10
+/** 84 bits; RFC 5626 §5.2 suggests 80. */
+const MAC_CHARS = 14
 
 /**
  * Flow tokens (RFC 5626 §5.2): where a client really is, in the user part of a Path or Record-Route URI, so that no
  * node has to remember it. Any node of the cluster can mint and open one; nobody else can mint one.
  */
 export class FlowTokens {
-  #keys: () => ClusterKeys
+  readonly #hash: ClusterHash
 
   constructor(keys: () => ClusterKeys) {
-    this.#keys = keys
+    this.#hash = new ClusterHash(keys, 'flow')
   }
 
   mint(flow: Endpoint): string {
-    const place = Buffer.from(`${flow.transport}/${flow.port}/${flow.address}`, 'latin1')
-    return Buffer.concat([mac(this.#keys().current, place), place]).toString('base64url')
+    const { transport, port, address } = flow
+    const place = Buffer.from(`${transport}/${port}/${address}`, 'latin1').toString('base64url')
+    return sign(this.#hash.current, place) + place
   }
 
   /** The flow of a token, `undefined` for one that no node of this cluster has minted. */
   open(token: string): Endpoint | undefined {
-    const bytes = Buffer.from(token, 'base64url')
-    if (bytes.length <= MAC_BYTES) return undefined
-    const place = bytes.subarray(MAC_BYTES)
-    const given = bytes.subarray(0, MAC_BYTES)
-    const { current, previous } = this.#keys()
-    const genuine = [current, previous].some((key) => key && timingSafeEqual(mac(key, place), given))
-    return genuine ? parsePlace(place.toString('latin1')) : undefined
+    if (token.length <= MAC_CHARS) return undefined
+    const given = Buffer.from(token.slice(0, MAC_CHARS), 'latin1')
+    const place = token.slice(MAC_CHARS)
+    const isGenuine = this.#hash.accepts((hash) =>
+      timingSafeEqual(Buffer.from(sign(hash, place), 'latin1'), given),
+    )
+    return isGenuine ? parsePlace(place) : undefined
   }
 }
 
-const mac = (key: Uint8Array, place: Buffer): Buffer =>
-  // The label keeps this use of the key apart from its others.
-  createHmac('sha256', key).update('flow\0').update(place).digest().subarray(0, MAC_BYTES)
+const sign = (hash: KeyedHash, place: string): string => hash.mac(place).slice(0, MAC_CHARS)
 
 function parsePlace(place: string): Endpoint | undefined {
-  const [transport = '', port = '', address = ''] = place.split('/')
+  const [transport = '', port, address = ''] = Buffer.from(place, 'base64url').toString('latin1').split('/')
   return isTransportName(transport) ? { transport, address, port: Number(port) } : undefined
 }
