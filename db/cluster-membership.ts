@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
 import { parseHostPort } from '../src/ops/host-port.ts'
-import type { Cluster, EdgeNode } from '../src/partition/cluster.ts'
+import { type Cluster, type EdgeNode, udpEndpoint } from '../src/partition/cluster.ts'
 import { PartitionMap } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { loadClusterKeys } from './cluster-key-store.ts'
@@ -24,6 +24,9 @@ export interface MembershipOptions {
 /** Keys are rotated by hand and both are accepted for long, so this need not be quick. */
 const KEYS_EVERY_BEATS = 30
 
+/** How long a node that stops waits for PostgreSQL to hear of it. */
+const LEAVE_LIMIT_MS = 1_000
+
 /** One node's place in the cluster: what it knows of the others, kept up to date, and what it says of itself. */
 export class ClusterMembership {
   readonly #options: MembershipOptions
@@ -33,6 +36,8 @@ export class ClusterMembership {
   #watch: Subscription | undefined
   #timer: Timer | undefined
   #beating: Promise<void> = Promise.resolve()
+  /** Beats under way or waiting their turn. */
+  #due = 0
   #beats = 0
   #missed = false
   #onChange: (cluster: Cluster) => void = () => {}
@@ -76,23 +81,35 @@ export class ClusterMembership {
     await this.#beat()
   }
 
-  /** Enters the node as stopped. PostgreSQL being away does not hold it up. */
+  /** Enters the node as stopped. PostgreSQL being away, or silent, does not hold it up for long. */
   async leave(): Promise<void> {
     this.#watch?.stop()
     this.#timer?.cancel()
-    await this.report('stopped')
+    let limit: Timer | undefined
+    const late = new Promise<void>((resolve) => {
+      limit = this.#options.clock.schedule(LEAVE_LIMIT_MS, resolve)
+    })
+    await Promise.race([this.report('stopped'), late])
+    limit?.cancel()
   }
 
   #adopt(snapshot: MapSnapshot): void {
-    const before = this.#cluster.map.version
-    this.#cluster = clusterOf(snapshot, this.#cluster.keys)
-    if (snapshot.version !== before) {
-      this.#options.log.info(
-        { from: before, to: snapshot.version },
-        `map version ${snapshot.version} in force`,
-      )
+    const { log } = this.#options
+    const from = this.#cluster.map.version
+    const to = snapshot.version
+    let cluster: Cluster
+    try {
+      cluster = clusterOf(snapshot, this.#cluster.keys)
+    } catch (error) {
+      return log.warn({ err: error }, `map version ${to} is no map; version ${from} stays in force`)
     }
-    this.#onChange(this.#cluster)
+    if (to !== from) log.info({ from, to }, `map version ${to} in force`)
+    this.#replace(cluster)
+  }
+
+  #replace(cluster: Cluster): void {
+    this.#cluster = cluster
+    this.#onChange(cluster)
   }
 
   #report(): NodeReport {
@@ -102,14 +119,16 @@ export class ClusterMembership {
 
   #beatLater(): void {
     this.#timer = this.#options.clock.schedule(this.#options.intervalMs, () => {
-      void this.#beat()
+      // While PostgreSQL is silent, one waiting beat is enough.
+      if (this.#due === 0) void this.#beat()
       this.#beatLater()
     })
   }
 
   /** One at a time, in the order of the calls. */
   #beat(): Promise<void> {
-    this.#beating = this.#beating.then(() => this.#beatNow())
+    this.#due++
+    this.#beating = this.#beating.then(() => this.#beatNow()).finally(() => this.#due--)
     return this.#beating
   }
 
@@ -118,9 +137,7 @@ export class ClusterMembership {
     try {
       const known = await heartbeat(db, this.#report())
       if (!known) await registerNode(db, this.#report())
-      if (++this.#beats % KEYS_EVERY_BEATS === 0) {
-        this.#cluster = { ...this.#cluster, keys: await loadClusterKeys(db) }
-      }
+      if (++this.#beats % KEYS_EVERY_BEATS === 0) await this.#readKeys()
       if (this.#missed) log.info('PostgreSQL answers again')
       this.#missed = false
     } catch (error) {
@@ -128,16 +145,28 @@ export class ClusterMembership {
       this.#missed = true
     }
   }
+
+  async #readKeys(): Promise<void> {
+    const keys = await loadClusterKeys(this.#options.db)
+    // The map may have changed meanwhile, so the cluster is looked at only now.
+    if (!isSame(keys, this.#cluster.keys)) this.#replace({ ...this.#cluster, keys })
+  }
 }
+
+const isSame = (a: ClusterKeys, b: ClusterKeys): boolean =>
+  equal(a.current, b.current) && equal(a.previous, b.previous)
+
+const equal = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0)
 
 /** @throws Error where the map is no map: slots without a group */
 function clusterOf(snapshot: MapSnapshot, keys: ClusterKeys): Cluster {
-  const edges = snapshot.nodes.filter(({ stage, state }) => stage === 'stage1' && state !== 'stopped')
-  const known = edges.map(toEdge).filter((edge) => edge !== undefined)
-  const inside = [...known.map((edge) => edge.inside), ...snapshot.members]
+  const running = snapshot.nodes.filter(({ stage, state }) => stage === 'stage1' && state !== 'stopped')
+  const edges = running.map(toEdge).filter((edge) => edge !== undefined)
+  const inside = [...edges.map((edge) => edge.inside), ...snapshot.members.map(udpEndpoint)]
   return {
     map: new PartitionMap(snapshot),
-    edges: known,
+    edges,
     insideAddresses: new Set(inside.map(({ address }) => address)),
     keys,
   }
@@ -151,5 +180,5 @@ function toEdge({ name, addresses }: NodeRow): EdgeNode | undefined {
 
 function toEndpoint(text: string | undefined): Endpoint | undefined {
   const place = text === undefined ? undefined : parseHostPort(text)
-  return place && { transport: 'udp', address: place.address, port: place.port }
+  return place && udpEndpoint(place)
 }

@@ -1,4 +1,3 @@
-import { canonicalUser } from './canonical-user.ts'
 import { SLOTS, slotOf } from './slot.ts'
 
 /** The rows of one version of the map, read in one snapshot. */
@@ -45,7 +44,10 @@ export class PartitionMap {
   /** Slot → index in `#groups`. */
   #ownerOfSlot: Uint16Array
 
-  /** @throws Error if a slot has no owner, or an owner has no member: rows that never came from our database. */
+  /**
+   * A group without members is no fault of the map: its users cannot be served, all others can.
+   * @throws Error if a slot has no owner, or one that is no group: rows that never came from our database
+   */
   constructor(rows: MapRows) {
     this.version = rows.version
     this.#groups = rows.groups.map(({ name }) => groupOf(name, rows))
@@ -64,9 +66,9 @@ export class PartitionMap {
     return this.#domains.get(domain) ?? domain
   }
 
-  /** The group that owns a user, given the user part as it stands in a URI. */
-  ownerOf(user: string): Group {
-    return this.#groups[this.#ownerOfSlot[slotOf(canonicalUser(user))] as number] as Group
+  /** The group that owns a user, given in canonical form (`canonicalUserOf`). */
+  ownerOf(canonicalUser: string): Group {
+    return this.#groups[this.#ownerOfSlot[slotOf(canonicalUser)] as number] as Group
   }
 }
 
