@@ -1,15 +1,16 @@
 import { randomInt } from 'node:crypto'
+import { isIP } from 'node:net'
 import type { FlowTokens } from '../src/net/flow-token.ts'
 import type { InboundBatch, Transport } from '../src/net/transport.ts'
 import type { Logger } from '../src/ops/logging.ts'
-import type { Cluster, EdgeNode } from '../src/partition/cluster.ts'
+import { type Cluster, type EdgeNode, isClusterSocket } from '../src/partition/cluster.ts'
+import type { Group } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import { formatHostPort } from '../src/sip/host.ts'
 import { type Message, parseMessage } from '../src/sip/message.ts'
 import { answerTarget, type HeaderField, respond } from '../src/sip/response.ts'
 import { Rewrite } from '../src/sip/rewrite.ts'
-import { statelessBranch } from '../src/sip/stateless.ts'
 import {
   checkMaxForwards,
   checkProxyRequire,
@@ -17,8 +18,9 @@ import {
   checkResponse,
   type Defect,
 } from '../src/sip/validate.ts'
-import { MAGIC_COOKIE, parseVia, responseTarget, viaFor } from '../src/sip/via.ts'
-import type { Members } from './members.ts'
+import { formatVia, parseVia, responseTarget, type Via, viaFor } from '../src/sip/via.ts'
+import { Branches } from './branch.ts'
+import type { MemberLink } from './member-link.ts'
 import { type Decision, type Face, routeRequest } from './route-request.ts'
 
 /** Requests that begin a dialog, where who must stay in the path has to say so (RFC 3261 §16.6 step 4). */
@@ -35,20 +37,34 @@ const RETRY_AFTER_SEC = [2, 8] as const
 
 export interface EdgeOptions {
   readonly self: EdgeNode
+  readonly outside: Transport
+  readonly inside: Transport
   /** The cluster as it is now. */
   readonly cluster: () => Cluster
   readonly tokens: FlowTokens
-  readonly members: Members
-  readonly log: Logger
+  /** The way to the member that serves a group now. */
+  readonly members: { serving(group: Group): Pick<MemberLink, 'send'> | undefined }
+  readonly log: Pick<Logger, 'debug'>
 }
 
-/** What came and was not passed on, for the metrics. */
+/** What came, and what of it was not passed on, for the metrics. */
 export interface EdgeCounters {
   requests: number
   responses: number
+  /** Requests answered here with an error, or not at all if they were ACKs. */
   refused: number
+  /** No SIP, from where nothing may come, or a response to nothing that we sent. */
   dropped: number
 }
+
+/** A request that goes on, and how it came. */
+interface Passage {
+  readonly request: Message
+  readonly source: Endpoint
+  readonly face: Face
+}
+
+type Onward = Extract<Decision, { routes: number }>
 
 /**
  * The stateless proxy (RFC 3261 §16.11) between the untrusted outside and the trusted inside. It remembers nothing of a
@@ -59,178 +75,172 @@ export interface EdgeCounters {
 export class Edge {
   readonly counters: EdgeCounters = { requests: 0, responses: 0, refused: 0, dropped: 0 }
   readonly #options: EdgeOptions
-  #outside!: Transport
-  #inside!: Transport
+  readonly #branches: Branches
 
   constructor(options: EdgeOptions) {
     this.#options = options
-  }
-
-  /** Where it sends from; messages may be received from now on. */
-  attach(outside: Transport, inside: Transport): void {
-    this.#outside = outside
-    this.#inside = inside
+    this.#branches = new Branches(() => options.cluster().keys)
   }
 
   receive(batch: InboundBatch, face: Face): void {
     for (let i = 0; i < batch.length; i++) {
-      const message = parseMessage(batch.text(i))
+      const source = batch.source(i)
+      const message = this.#trusts(source, face) ? parseMessage(batch.text(i)) : undefined
       if (!message) this.counters.dropped++
-      else if (message.isRequest) this.#request(message, batch.source(i), face)
-      else this.#response(message)
+      else if (message.isRequest) this.#request({ request: message, source, face })
+      else this.#response(message, face)
     }
   }
 
-  #request(request: Message, source: Endpoint, face: Face): void {
+  /** Only the cluster's own hosts may speak to the inside face. */
+  #trusts(source: Endpoint, face: Face): boolean {
+    return face === 'outside' || this.#options.cluster().insideAddresses.has(source.address)
+  }
+
+  #request(passage: Passage): void {
     this.counters.requests++
-    if (face === 'inside' && !this.#trusts(source)) {
-      this.counters.dropped++
-      return
-    }
-    const decision = this.#decide(request, source, face)
+    const decision = this.#decide(passage)
     switch (decision.to) {
       case 'group':
-        return this.#toGroup(request, decision, source, face)
+        return this.#toGroup(passage, decision)
       case 'outside':
-        return this.#outside.send(this.#forward(request, decision, source, face), decision.target)
+        return this.#options.outside.send(this.#forward(passage, decision), decision.target)
       case 'edge':
-        return this.#inside.send(this.#forward(request, decision, source, face), decision.target)
+        return this.#options.inside.send(this.#forward(passage, decision), decision.target)
       case 'self':
-        return this.#answerOptions(request, source, face)
+        return this.#answer(passage)
       case 'refuse':
-        return this.#refuse(request, decision.defect, source, face)
+        return this.#refuse(passage, decision.defect)
     }
   }
 
-  #decide(request: Message, source: Endpoint, face: Face): Decision {
+  #decide({ request, source, face }: Passage): Decision {
     const defect = checkRequest(request)
     if (defect) return { to: 'refuse', defect }
-    const { self, tokens } = this.#options
-    const decision = routeRequest(request, source, face, { self, tokens, cluster: this.#options.cluster() })
+    const { self, tokens, cluster } = this.#options
+    const decision = routeRequest(request, source, face, { self, tokens, cluster: cluster() })
     if (decision.to === 'self' || decision.to === 'refuse') return decision
     const hindrance = checkMaxForwards(request) ?? checkProxyRequire(request, SUPPORTED)
     return hindrance ? { to: 'refuse', defect: hindrance } : decision
   }
 
-  #toGroup(request: Message, decision: Decision & { to: 'group' }, source: Endpoint, face: Face): void {
+  #toGroup(passage: Passage, decision: Onward & { to: 'group' }): void {
     const link = this.#options.members.serving(decision.group)
-    if (link) link.send(this.#forward(request, decision, source, face))
-    else this.#reply(request, 503, source, face, [[H.retryAfter, String(randomInt(...RETRY_AFTER_SEC))]])
+    if (link) link.send(this.#forward(passage, decision))
+    else this.#refuse(passage, nobodyServes())
   }
 
   /** The copy that is sent on: RFC 3261 §16.6 as §16.11 changes it. */
-  #forward(request: Message, decision: Decision & { routes: number }, source: Endpoint, face: Face): string {
+  #forward(passage: Passage, decision: Onward): string {
+    const { request, source, face } = passage
+    // A request without a good Via has been refused.
+    const sender = request.topVia as Via
     const out = new Rewrite(request)
     if (request.looseStartLine) out.setRequestUri(request.requestUri)
     if (decision.routes > 0) out.dropFirst(H.route, decision.routes)
     out.set(H.maxForwards, String((request.maxForwards ?? 71) - 1))
-    const via = request.topVia && viaFor(request.topVia, source)
-    if (via !== undefined) out.replaceFirst(H.via, via)
-    if (face === 'outside') this.#distrust(out)
-    this.#stayInPath(out, request, decision, source, face)
-    out.prepend(H.via, this.#via(request, decision, face))
+    out.prepend(H.via, this.#via(passage, decision, sender))
+    const stamped = viaFor(sender, source)
+    if (stamped !== undefined) out.replaceFirst(H.via, stamped)
+    this.#stayInPath(out, passage, decision)
+    // What only our own side may say: Path (§5.1 of RFC 3327), and who somebody is (RFC 3325 §5).
+    if (face === 'outside') out.remove(H.path).remove(H.assertedIdentity)
     return out.toString()
   }
 
-  /** What only our own side may say. */
-  #distrust(out: Rewrite): void {
-    out.remove(H.path).remove(H.assertedIdentity)
-  }
-
   /** Adds what brings later requests back over the same flow: Path (RFC 3327) or Record-Route, with a token (RFC 5626 §5). */
-  #stayInPath(out: Rewrite, request: Message, decision: Decision, source: Endpoint, face: Face): void {
+  #stayInPath(out: Rewrite, { request, source, face }: Passage, decision: Onward): void {
     const { self, tokens } = this.#options
     const method = request.requestMethod
     if (method === 'REGISTER') {
-      if (face === 'outside') out.prepend(H.path, `<sip:${tokens.mint(source)}@${place(self.inside)};lr;ob>`)
+      if (face === 'inside') return
+      // RFC 5626 §5.1: only the client's first hop can say that its flow will be used.
+      const ob = request.values(H.via).length === 1 ? ';ob' : ''
+      out.prepend(H.path, `<sip:${tokens.mint(source)}@${place(self.inside)};lr${ob}>`)
     } else if (BEGINS_DIALOG.has(method) && request.toTag === undefined) {
       const flow = face === 'outside' ? source : decision.to === 'outside' ? decision.target : undefined
       if (flow) out.prepend(H.recordRoute, `<sip:${tokens.mint(flow)}@${place(self.outside)};lr>`)
     }
   }
 
-  #via(request: Message, decision: Decision, face: Face): string {
-    const { self } = this.#options
-    const sentBy = decision.to === 'outside' ? self.outside : self.inside
-    const branch = statelessBranch(request, this.#options.cluster().keys.current)
-    const version = decision.to === 'group' ? `;map=${this.#options.cluster().map.version}` : ''
-    return `SIP/2.0/UDP ${place(sentBy)};branch=${MAGIC_COOKIE}${letterOf[face]}${branch}${version}`
+  #via({ request, face }: Passage, decision: Onward, sender: Via): string {
+    const { self, cluster } = this.#options
+    const exit = decision.to === 'outside' ? self.outside : self.inside
+    const version = decision.to === 'group' ? `;map=${cluster().map.version}` : ''
+    return formatVia(exit, this.#branches.make(request, sender, face), version)
   }
 
   /** RFC 3261 §16.7 steps 3 and 9, §16.11. */
-  #response(response: Message): void {
+  #response(response: Message, arrival: Face): void {
     this.counters.responses++
-    const face = this.#faceOf(response)
-    const target = face && !checkResponse(response) && nextTarget(response)
-    if (!target) {
+    const way = this.#wayBack(response, arrival)
+    if (!way) {
       this.counters.dropped++
       return
     }
-    const transport = face === 'outside' ? this.#outside : this.#inside
-    transport.send(new Rewrite(response).dropFirst(H.via).toString(), target)
+    const out = new Rewrite(response).dropFirst(H.via)
+    if (arrival === 'outside') out.remove(H.assertedIdentity)
+    this.#options[way.face].send(out.toString(), way.target)
   }
 
-  /** By which face the request of this response came in, `undefined` if we never sent it. */
-  #faceOf(response: Message): Face | undefined {
-    const via = response.topVia
-    const { outside, inside } = this.#options.self
-    if (!via || ![outside, inside].some((own) => via.host === own.address && via.port === own.port))
-      return undefined
-    switch (via.branch.charAt(MAGIC_COOKIE.length)) {
-      case letterOf.outside:
-        return 'outside'
-      case letterOf.inside:
-        return 'inside'
-      default:
-        return undefined
+  /**
+   * Where a response goes on to: to whoever the Via below ours names, by the face that the request came in by. `undefined`
+   * for one that answers nothing that was sent from the face it arrives at, or that leads where no request can have come
+   * from: a peer may have changed what our branch does not sign, `received` and `rport`.
+   */
+  #wayBack(response: Message, arrival: Face): { face: Face; target: Endpoint } | undefined {
+    if (checkResponse(response)) return undefined
+    const own = response.topVia
+    const { address, port } = this.#options.self[arrival]
+    if (own?.host !== address || own.port !== port) return undefined
+    const sender = parseVia(response.values(H.via)[1] ?? '')
+    const face = sender && this.#branches.faceOf(response, own.branch, sender)
+    const target = sender && responseTarget(sender)
+    return face && target && this.#mayAnswer(target, face) ? { face, target } : undefined
+  }
+
+  #mayAnswer(target: Endpoint, face: Face): boolean {
+    if (target.transport !== 'udp' || isIP(target.address) === 0) return false
+    const cluster = this.#options.cluster()
+    return face === 'inside' ? cluster.insideAddresses.has(target.address) : !isClusterSocket(cluster, target)
+  }
+
+  /** RFC 3261 §11: a request to the node itself. */
+  #answer(passage: Passage): void {
+    if (passage.request.requestMethod !== 'OPTIONS') {
+      return this.#refuse(passage, { status: 404, reason: 'Not Found' })
     }
+    this.#reply(passage, {
+      status: 200,
+      reason: 'OK',
+      headers: [
+        [H.allow, ALLOW],
+        [H.supported, [...SUPPORTED].join(', ')],
+      ],
+    })
   }
 
-  #answerOptions(request: Message, source: Endpoint, face: Face): void {
-    if (request.requestMethod !== 'OPTIONS') {
-      return this.#refuse(request, { status: 404, reason: 'Not Found' }, source, face)
-    }
-    this.#reply(request, 200, source, face, [
-      ['Allow', ALLOW],
-      ['Supported', 'path, outbound'],
-    ])
-  }
-
-  #refuse(request: Message, defect: Defect, source: Endpoint, face: Face): void {
+  #refuse(passage: Passage, defect: Defect): void {
     this.counters.refused++
-    const { status, reason, headers } = defect
-    const { method, callId } = request
-    this.#options.log.debug({ method, callId, from: place(source), status, reason }, 'request refused')
-    this.#reply(request, status, source, face, headers, reason)
+    const { method, callId } = passage.request
+    const { status, reason } = defect
+    this.#options.log.debug(
+      { method, callId, from: place(passage.source), status, reason },
+      'request refused',
+    )
+    this.#reply(passage, defect)
   }
 
-  #reply(
-    request: Message,
-    status: number,
-    source: Endpoint,
-    face: Face,
-    headers: readonly HeaderField[] = [],
-    reason?: string,
-  ): void {
-    const text = respond(request, status, { source, headers, ...(reason && { reason }) })
-    if (text === undefined) return
-    const transport = face === 'outside' ? this.#outside : this.#inside
-    transport.send(text, answerTarget(request, source))
-  }
-
-  /** Only the cluster's own hosts may speak to the inside face. */
-  #trusts(source: Endpoint): boolean {
-    return this.#options.cluster().insideAddresses.has(source.address)
+  #reply({ request, source, face }: Passage, { status, reason, headers = [] }: Defect): void {
+    const text = respond(request, status, { source, reason, headers })
+    if (text !== undefined) this.#options[face].send(text, answerTarget(request, source))
   }
 }
 
-const letterOf: Readonly<Record<Face, string>> = { outside: 'o', inside: 'i' }
+/** All members of one group are down: for its users alone, and not for ever. */
+function nobodyServes(): Defect {
+  const headers: HeaderField[] = [[H.retryAfter, String(randomInt(...RETRY_AFTER_SEC))]]
+  return { status: 503, reason: 'Service Unavailable', headers }
+}
 
 const place = (endpoint: Endpoint): string => formatHostPort(endpoint.address, endpoint.port)
-
-/** Where the Via below the top one, that of whoever sent us the request, says. */
-function nextTarget(response: Message): Endpoint | undefined {
-  const value = response.values(H.via)[1]
-  const via = value === undefined ? undefined : parseVia(value)
-  return via && responseTarget(via)
-}

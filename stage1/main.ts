@@ -2,16 +2,18 @@ import { ClusterMembership } from '../db/cluster-membership.ts'
 import { Database } from '../db/database.ts'
 import { DgramTransport } from '../src/net/dgram-transport.ts'
 import { FlowTokens } from '../src/net/flow-token.ts'
-import type { InboundBatch } from '../src/net/transport.ts'
 import { systemClock } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
-import { formatHostPort, type HostPort } from '../src/ops/host-port.ts'
+import { formatHostPort } from '../src/ops/host-port.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { RunningNode } from '../src/ops/running-node.ts'
-import type { EdgeNode } from '../src/partition/cluster.ts'
+import { type EdgeNode, udpEndpoint } from '../src/partition/cluster.ts'
 import { Edge } from './edge.ts'
 import { Members } from './members.ts'
 import type { Face } from './route-request.ts'
+
+/** The configuration key of each face's address. */
+const OPTION = { outside: 'stage1.edge', inside: 'stage1.inside' } as const
 
 /**
  * Starts one stage-1 node and resolves when it forwards.
@@ -19,7 +21,11 @@ import type { Face } from './route-request.ts'
  */
 export async function startStage1(config: Config, log: Logger): Promise<RunningNode> {
   const { stage1, node } = config
-  const self = edgeNode(node, stage1)
+  const self: EdgeNode = {
+    name: node,
+    outside: udpEndpoint(stage1.edge),
+    inside: udpEndpoint(stage1.inside),
+  }
   const db = await Database.open({ ...config.database, node }, log)
   const membership = await ClusterMembership.join({
     db,
@@ -33,51 +39,44 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
     clock: systemClock,
     log,
   })
+  const cluster = () => membership.cluster
+
+  let edge: Edge | undefined
+  const listen = (face: Face) =>
+    DgramTransport.open(
+      { ...self[face], option: OPTION[face] },
+      {
+        onMessages: (batch) => edge?.receive(batch, face),
+        onError: (error, to) => log.debug({ err: error, to }, 'not sent'),
+      },
+    )
+  const outside = await listen('outside')
+  const inside = await listen('inside')
   const members = new Members({
-    address: stage1.inside.address,
     node,
     probeIntervalMs: stage1.probeIntervalMs,
     clock: systemClock,
+    connect: (peer, events) =>
+      DgramTransport.open({ address: self.inside.address, port: 0, option: OPTION.inside, peer }, events),
     onChange: ({ node: member, group }, state, reason) =>
       log[state === 'up' ? 'info' : 'warn'](
         { member, group, state },
         `member ${member} is ${state}: ${reason}`,
       ),
   })
-  const cluster = () => membership.cluster
-  const edge = new Edge({ self, cluster, tokens: new FlowTokens(() => cluster().keys), members, log })
-  const listen = ({ address, port }: HostPort, face: Face) =>
-    DgramTransport.open(
-      { address, port, option: `stage1.${face === 'outside' ? 'edge' : 'inside'}` },
-      {
-        onMessages: (batch: InboundBatch) => edge.receive(batch, face),
-        onError: (error, to) => log.debug({ err: error, to }, 'not sent'),
-      },
-    )
-  const outside = await listen(stage1.edge, 'outside')
-  const inside = await listen(stage1.inside, 'inside')
-  edge.attach(outside, inside)
-
-  let adopting = members.adopt(cluster().map)
-  membership.onChange = ({ map }) => {
-    adopting = adopting.then(() => members.adopt(map))
-  }
-  await adopting
+  membership.onChange = ({ map }) => void members.adopt(map)
+  await members.adopt(cluster().map)
+  const tokens = new FlowTokens(() => cluster().keys)
+  edge = new Edge({ self, outside, inside, cluster, tokens, members, log })
   await membership.report('serving')
 
   return {
-    describe: `stage 1 node ${node}, outside ${formatHostPort(stage1.edge)}, inside ${formatHostPort(stage1.inside)}`,
+    describe: `stage 1 node ${node}, outside ${formatHostPort(self.outside)}, inside ${formatHostPort(self.inside)}`,
     async close() {
       await membership.leave()
-      await adopting
-      await members.close()
       await Promise.all([outside.close(), inside.close()])
+      await members.close()
       await db.close()
     },
   }
-}
-
-function edgeNode(name: string, { edge, inside }: Config['stage1']): EdgeNode {
-  const endpoint = ({ address, port }: HostPort) => ({ transport: 'udp', address, port }) as const
-  return { name, outside: endpoint(edge), inside: endpoint(inside) }
 }

@@ -54,11 +54,11 @@ export class MemberHealth {
     if (this.#state === 'unknown' || this.#answers >= ANSWERS_TO_UP) this.#become('up', 'answers probes')
   }
 
-  /** Its host says that nobody listens there. */
-  refused(): void {
+  /** Its host says that nobody listens there, or ours that there is no way. */
+  refused(reason = 'connection refused'): void {
     this.#awaiting = false
     this.#answers = 0
-    this.#become('down', 'connection refused')
+    this.#become('down', reason)
   }
 
   #become(state: MemberState, reason: string): void {

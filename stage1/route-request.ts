@@ -1,6 +1,7 @@
 import type { FlowTokens } from '../src/net/flow-token.ts'
 import { numericTarget } from '../src/net/resolve.ts'
-import type { Cluster, EdgeNode } from '../src/partition/cluster.ts'
+import { canonicalUserOf } from '../src/partition/canonical-user.ts'
+import { type Cluster, type EdgeNode, isClusterSocket } from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
@@ -12,12 +13,12 @@ import type { Defect } from '../src/sip/validate.ts'
 /** Which of its faces a message reached the node by: the untrusted outside or the trusted inside. */
 export type Face = 'outside' | 'inside'
 
-/** Where a request goes. `routes` are our own Route values at its top, which are to be removed. */
+/** Where a request goes. `routes` are the cluster's own Route values at its top, which are to be removed. */
 export type Decision =
   /** To the serving member of the group that owns its user. */
   | { readonly to: 'group'; readonly group: Group; readonly routes: number }
   /** To a client or a host of the world, from our outside face. */
-  | { readonly to: 'outside'; readonly target: Endpoint; readonly flow: boolean; readonly routes: number }
+  | { readonly to: 'outside'; readonly target: Endpoint; readonly routes: number }
   /** To another stage-1 node, from our inside face. */
   | { readonly to: 'edge'; readonly target: Endpoint; readonly routes: number }
   /** It is addressed to this node itself. */
@@ -40,60 +41,92 @@ export function routeRequest(request: Message, source: Endpoint, face: Face, at:
   return request.has(H.route) ? followRoute(request, source, face, at) : findOwner(request, face, at)
 }
 
+/**
+ * A Route that names any node of the cluster is ours, since any node can serve any request: only a flow token binds it to
+ * the node that has the flow.
+ */
 function followRoute(request: Message, source: Endpoint, face: Face, at: Surroundings): Decision {
-  const routes = request.values(H.route)
-  let own = 0
-  for (const route of routes) {
-    const uri = parseNameAddr(route)?.uri
+  const routes = request.values(H.route).map((value) => parseNameAddr(value)?.uri)
+  let isFirstToken = true
+  for (const [i, uri] of routes.entries()) {
     if (!uri) return refuse(400, 'Bad Route')
-    if (!isSelf(uri, at.self)) return nextHop(uri, own, face, at)
-    own++
+    const node = nodeOf(uri, at)
+    if (!node) return leaveByRoute(uri, i, face, at)
     if (uri.user === '') continue
     const flow = at.tokens.open(uri.user)
     if (!flow) return refuse(403, 'Flow Token Not Ours')
-    // RFC 5626 §5.3.1: a token of the sender's own flow is there for requests in the other direction.
-    if (face === 'outside' && sameEndpoint(flow, source)) continue
-    return { to: 'outside', target: flow, flow: true, routes: own }
+    const isSenders = isFirstToken && face === 'outside' && isSendersOwn(flow, source, routes[i + 1], at)
+    isFirstToken = false
+    if (isSenders) continue
+    if (face === 'outside' && request.toTag === undefined)
+      return refuse(403, 'Flow Token Outside Of A Dialog')
+    if (node !== at.self) return { to: 'edge', target: node.inside, routes: i }
+    return overFlow(flow, i + 1, at)
   }
   const decision = findOwner(request, face, at)
-  return 'routes' in decision ? { ...decision, routes: own } : decision
+  return 'routes' in decision ? { ...decision, routes: routes.length } : decision
 }
 
-/** The Route leads to somebody else. */
-function nextHop(uri: Uri, own: number, face: Face, at: Surroundings): Decision {
-  const edge = at.cluster.edges.find((node) => isSelf(uri, node))
-  if (edge) return { to: 'edge', target: edge.inside, routes: own }
-  return leave(uri, own, face)
+/**
+ * RFC 5626 §5.3: a token of the sender's own flow is there for requests in the other direction. In a dialog that passes
+ * the cluster twice it comes before the other side's, also when its sender has moved since.
+ */
+function isSendersOwn(flow: Endpoint, source: Endpoint, next: Uri | undefined, at: Surroundings): boolean {
+  return isAt(flow, source) || (next !== undefined && nodeOf(next, at) !== undefined)
+}
+
+function overFlow(flow: Endpoint, routes: number, at: Surroundings): Decision {
+  // The other transports' flows are connections, and of those there are none.
+  if (flow.transport !== 'udp') return refuse(430, 'Flow Failed')
+  return sendOut(flow, routes, at)
+}
+
+/** The Route leads out of the cluster, or to a node that was in it. */
+function leaveByRoute(uri: Uri, routes: number, face: Face, at: Surroundings): Decision {
+  return uri.user !== '' && at.tokens.open(uri.user)
+    ? refuse(430, 'Flow Failed')
+    : leave(uri, routes, face, at)
 }
 
 function findOwner(request: Message, face: Face, at: Surroundings): Decision {
-  const uri = parseUri(request.requestUri)
-  if (!uri) return refuse(400, 'Bad Request-URI')
+  const isRegister = request.requestMethod === 'REGISTER'
+  const uri = isRegister ? request.to?.uri : parseUri(request.requestUri)
+  if (!uri) return refuse(400, isRegister ? 'Bad To' : 'Bad Request-URI')
   const { map } = at.cluster
-  if (request.requestMethod === 'REGISTER') {
-    const to = request.to?.uri
-    if (!to?.user) return refuse(400, 'Bad To')
-    if (!map.serves(to.host)) return refuse(403, 'Domain Not Served Here')
-    return { to: 'group', group: map.ownerOf(to.user), routes: 0 }
+  if (map.serves(uri.host)) {
+    if (uri.user !== '') return { to: 'group', group: map.ownerOf(canonicalUserOf(uri)), routes: 0 }
+    return isRegister ? refuse(400, 'Bad To') : { to: 'self' }
   }
-  if (isSelf(uri, at.self)) return uri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
-  if (!map.serves(uri.host)) return leave(uri, 0, face)
-  if (uri.user === '') return { to: 'self' }
-  return { to: 'group', group: map.ownerOf(uri.user), routes: 0 }
+  if (isRegister) return refuse(403, 'Domain Not Served Here')
+  if (isNode(uri, at.self)) return uri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
+  return leave(uri, 0, face, at)
 }
 
 /** Out into the world: for our own side only, or every stranger could relay through us. */
-function leave(uri: Uri, routes: number, face: Face): Decision {
+function leave(uri: Uri, routes: number, face: Face, at: Surroundings): Decision {
   if (face === 'outside') return refuse(403, 'Relaying Denied')
   const target = numericTarget(uri)
-  if (!target) return refuse(478, 'Unresolvable Destination')
-  return { to: 'outside', target, flow: false, routes }
+  if (target?.transport !== 'udp') return refuse(478, 'Unresolvable Destination')
+  return sendOut(target, routes, at)
 }
 
-const isSelf = (uri: Uri, { outside, inside }: EdgeNode): boolean => isAt(uri, outside) || isAt(uri, inside)
+/** Contacts and sources are the clients' own words: they must not lead back in, where we are trusted. */
+function sendOut(target: Endpoint, routes: number, at: Surroundings): Decision {
+  if (isClusterSocket(at.cluster, target)) return refuse(403, 'Destination Not Allowed')
+  return { to: 'outside', target, routes }
+}
 
-const isAt = (uri: Uri, place: Endpoint): boolean =>
-  uri.host === place.address && (uri.port || 5060) === place.port
+/** The node that a Route names; a served domain names any, so this one. */
+function nodeOf(uri: Uri, { self, cluster }: Surroundings): EdgeNode | undefined {
+  if (isNode(uri, self) || (uri.user === '' && cluster.map.serves(uri.host))) return self
+  return cluster.edges.find((edge) => isNode(uri, edge))
+}
 
-const sameEndpoint = (a: Endpoint, b: Endpoint): boolean =>
+const isNode = (uri: Uri, { outside, inside }: EdgeNode): boolean =>
+  isNamed(uri, outside) || isNamed(uri, inside)
+
+const isNamed = (uri: Uri, { address, port }: Endpoint): boolean =>
+  uri.host === address && (uri.port || 5060) === port
+
+const isAt = (a: Endpoint, b: Endpoint): boolean =>
   a.port === b.port && a.address === b.address && a.transport === b.transport

@@ -1,0 +1,47 @@
+import { ClusterHash } from '../src/net/cluster-hash.ts'
+import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
+import type { Message } from '../src/sip/message.ts'
+import { MAGIC_COOKIE, type Via } from '../src/sip/via.ts'
+import type { Face } from './route-request.ts'
+
+const letterOf: Readonly<Record<Face, string>> = { outside: 'o', inside: 'i' }
+const FACES = ['outside', 'inside'] as const
+
+/**
+ * The branches of the stateless proxy (RFC 3261 §16.11): a letter for the face that the request came in by, and 128 bits
+ * that are a pure function of the client's transaction, the same on every worker of every node. So a retransmission is
+ * one at the next hop too, and CANCEL and the ACK to a failure follow their INVITE.
+ *
+ * A response carries all that its branch was made from, so a node knows the branches that it, or one of its cluster, has
+ * made without remembering any. For the same reason an RFC 2543 client, whose branch names no transaction, is known
+ * by its From tag in addition, and not by its Request-URI as §16.11 has it.
+ */
+export class Branches {
+  readonly #hash: ClusterHash
+
+  constructor(keys: () => ClusterKeys) {
+    this.#hash = new ClusterHash(keys, 'branch')
+  }
+
+  /** For a request that came in by `face` with this Via on top. */
+  make(request: Message, sender: Via, face: Face): string {
+    return MAGIC_COOKIE + letterOf[face] + this.#hash.current.token(transaction(request, sender, face))
+  }
+
+  /**
+   * By which face the request of a response came in, `sender` being the Via below ours; `undefined` when the branch is
+   * none that we made for it.
+   */
+  faceOf(response: Message, branch: string, sender: Via): Face | undefined {
+    const start = MAGIC_COOKIE.length + 1
+    const face = FACES.find((each) => branch.startsWith(MAGIC_COOKIE + letterOf[each]))
+    if (!face) return undefined
+    const text = transaction(response, sender, face)
+    return this.#hash.accepts((hash) => hash.token(text) === branch.slice(start)) ? face : undefined
+  }
+}
+
+function transaction({ callId, cseq, fromTag }: Message, sender: Via, face: Face): string {
+  const legacy = sender.hasMagicCookie ? '' : fromTag
+  return [face, sender.branch, sender.sentBy, callId, cseq?.number, legacy].join('\n')
+}
