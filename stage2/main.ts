@@ -26,6 +26,9 @@ import { Registrar } from './registrar.ts'
 import type { Serve } from './serve.ts'
 import { Takeover } from './takeover.ts'
 
+/** What speaks of the target, and not of one message (EMSGSIZE) or of us (ENOBUFS). */
+const UNREACHABLE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'])
+
 /**
  * Starts one stage-2 member and resolves when it serves.
  * @throws TandemError NODE_UNKNOWN, PORT_TAKEN and the like, DATABASE_UNREACHABLE and the like
@@ -59,7 +62,10 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     { ...stage2.listen, option: 'stage2.listen' },
     {
       onMessages: (batch) => member.receive(batch),
-      onError: (error, to) => log.debug({ err: error, to }, 'not sent'),
+      onError: (error, to) => {
+        log.debug({ err: error, to }, 'not sent')
+        if (to && UNREACHABLE.has(error.code ?? '')) layer.transportError(to)
+      },
     },
   )
   const send: Transport['send'] = (text, to) => transport.send(text, to)

@@ -1,7 +1,7 @@
 import type { InboundBatch, Transport } from '../src/net/transport.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { Cluster } from '../src/partition/cluster.ts'
-import type { Endpoint } from '../src/sip/endpoint.ts'
+import { defaultPort, type Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import { formatHostPort } from '../src/sip/host.ts'
 import { type Message, parseMessage } from '../src/sip/message.ts'
@@ -68,9 +68,12 @@ export class Member implements TransactionUser {
   }
 
   #message(text: string, source: Endpoint): void {
+    if (!this.trusts(source)) {
+      this.counters.untrusted++
+      return
+    }
     const message = parseMessage(text)
-    if (!this.trusts(source)) this.counters.untrusted++
-    else if (!message) this.counters.malformed++
+    if (!message) this.counters.malformed++
     else if (!message.isRequest) this.#response(message, source)
     else if (this.#isForUs(message)) this.#answerProbe(message, source)
     else this.#request(message, source)
@@ -83,7 +86,7 @@ export class Member implements TransactionUser {
 
   #request(request: Message, source: Endpoint): void {
     this.counters.requests++
-    const defect = checkRequest(request) ?? this.#unready()
+    const defect = checkRequest(request) ?? (this.state === 'loading' ? UNREADY.loading : undefined)
     if (defect) return this.#refuse(request, source, defect)
     this.#parts.takeover.whenFresh(() => this.#parts.layer.receive(request, source))
   }
@@ -92,7 +95,7 @@ export class Member implements TransactionUser {
   #isForUs(request: Message): boolean {
     const { address, port } = this.#parts.transport.local
     const uri = parseUri(request.requestUri)
-    return uri?.user === '' && uri.host === address && uri.port === port
+    return uri?.user === '' && uri.host === address && (uri.port || defaultPort('udp')) === port
   }
 
   #answerProbe(request: Message, source: Endpoint): void {
@@ -121,25 +124,24 @@ export class Member implements TransactionUser {
     return transaction
   }
 
-  /** A request that begins a transaction. */
+  /** A request that begins a transaction. While the member stops, only what is open goes on. */
   request(request: Message, source: Endpoint): void {
     const { registrar, proxy } = this.#parts
+    const refusal = checkCancel(request) ?? this.#unready() ?? checkAddressOfRecord(request)
+    if (refusal) return this.#refuse(request, source, refusal)
     const aor = this.#aor(request)
     if (!aor) return this.#refuse(request, source, NOT_FOUND)
     if (!this.#owns(aor)) return this.#refuse(request, source, NOT_OURS)
-    switch (request.requestMethod) {
-      case 'REGISTER':
-        return this.#run(request, source, registrar.register(request, source, aor))
-      case 'CANCEL':
-        return this.#refuse(request, source, NO_TRANSACTION)
-      default:
-        return this.#run(request, source, proxy.forward(request, source, aor))
-    }
+    const work =
+      request.requestMethod === 'REGISTER'
+        ? registrar.register(request, source, aor)
+        : proxy.forward(request, source, aor)
+    this.#run(request, source, work)
   }
 
-  ack(ack: Message): void {
+  ack(ack: Message, source: Endpoint): void {
     const aor = this.#aor(ack)
-    if (aor) void this.#parts.proxy.forwardAck(ack, aor)
+    if (aor) this.#parts.proxy.forwardAck(ack, source, aor)
   }
 
   /** A member never answers for a user of another group. */
@@ -156,7 +158,7 @@ export class Member implements TransactionUser {
       : undefined
   }
 
-  /** What fails here is our own side's fault, mostly PostgreSQL's: never the caller's, never a wrong password. */
+  /** What fails has been answered; it is our own side's fault, mostly PostgreSQL's. */
   #run(request: Message, source: Endpoint, work: Promise<void>): void {
     work.catch((error: unknown) => {
       const { method, callId } = request
@@ -168,6 +170,19 @@ export class Member implements TransactionUser {
   }
 }
 
+/**
+ * RFC 3261 §9.2. Not §16.10, which forwards it statelessly: nothing is ever forwarded statelessly here, so no target could
+ * match it.
+ */
+function checkCancel(request: Message): Defect | undefined {
+  return request.requestMethod === 'CANCEL' ? NO_TRANSACTION : undefined
+}
+
+/** RFC 3261 §10.3 step 5, §20.39: only sip and sips URIs can be registered for. */
+function checkAddressOfRecord(request: Message): Defect | undefined {
+  return request.requestMethod === 'REGISTER' && !request.to?.uri?.isSip ? BAD_TO : undefined
+}
+
 const BUSY: Defect = { status: 503, reason: 'Too Many Transactions', headers: [[H.retryAfter, '5']] }
 const UNREADY = {
   loading: { status: 503, reason: 'Loading', headers: [[H.retryAfter, '1']] },
@@ -175,5 +190,6 @@ const UNREADY = {
 } as const satisfies Record<Exclude<MemberState, 'serving'>, Defect>
 /** The map that sent it here is not ours: whoever sent it will know better in a moment. */
 const NOT_OURS: Defect = { status: 503, reason: 'Not The Owner', headers: [[H.retryAfter, '1']] }
+const BAD_TO: Defect = { status: 400, reason: 'Bad To' }
 const NOT_FOUND: Defect = { status: 404, reason: 'Not Found' }
 const NO_TRANSACTION: Defect = { status: 481, reason: 'Call/Transaction Does Not Exist' }

@@ -8,7 +8,7 @@ import { Rewrite } from '../src/sip/rewrite.ts'
 import { newBranch } from '../src/sip/transaction/branch.ts'
 import type { TransactionLayer } from '../src/sip/transaction/layer.ts'
 import { checkMaxForwards, checkProxyRequire, type Defect } from '../src/sip/validate.ts'
-import { formatVia } from '../src/sip/via.ts'
+import { formatVia, viaFor } from '../src/sip/via.ts'
 import type { Aor, Directory } from './directory.ts'
 import type { Location } from './location.ts'
 import { ResponseContext, type Target } from './response-context.ts'
@@ -39,38 +39,49 @@ export class ProxyCore {
     this.#options = options
   }
 
-  /** Forwards a new request to the user's bindings, or answers it. */
+  /**
+   * Forwards a new request to the user's bindings, or answers it.
+   * @throws what PostgreSQL throws, after it has been answered with 503
+   */
   async forward(request: Message, source: Endpoint, aor: Aor): Promise<void> {
-    const context = new ResponseContext(this.#options.layer, request, (to) => this.#copy(request, to))
-    if (!context.open(source, this.#options.serve)) return
+    const { layer, serve } = this.#options
+    const context = new ResponseContext(layer, request, source, serve)
+    if (!context.isOpen) return
     const hindrance = checkMaxForwards(request) ?? checkProxyRequire(request, SUPPORTED)
-    const found = hindrance ?? (await this.#find(aor))
-    if (Array.isArray(found)) context.start(found)
-    else context.refuse(found)
+    if (hindrance) return context.refuse(hindrance)
+    const targets = this.#targets(aor)
+    if (targets.length > 0) return context.start(targets, (target) => this.#copy(request, source, target))
+    try {
+      context.refuse((await this.#options.directory.find(aor)) ? UNAVAILABLE : NOT_FOUND)
+    } catch (error) {
+      context.refuse(NOBODY_KNOWS)
+      throw error
+    }
   }
 
   /** An ACK to a 2xx is nobody's transaction (RFC 3261 §13.2.2.4): it goes on as it came, and is not answered. */
-  async forwardAck(ack: Message, aor: Aor): Promise<void> {
-    const targets = await this.#find(aor)
-    if (!Array.isArray(targets)) return
-    for (const target of targets) this.#options.send(this.#copy(ack, target), target.hop)
+  forwardAck(ack: Message, source: Endpoint, aor: Aor): void {
+    if (checkMaxForwards(ack)) return
+    for (const target of this.#targets(aor)) this.#options.send(this.#copy(ack, source, target), target.hop)
   }
 
-  async #find(aor: Aor): Promise<Target[] | Defect> {
-    const { location, cluster, tokens, clock, directory } = this.#options
-    const targets = targetsOf(location.find(aor.key, clock.now()), cluster(), tokens)
-    if (targets.length > 0) return targets
-    const subscriber = await directory.find(aor)
-    return subscriber
-      ? { status: 480, reason: 'Temporarily Unavailable' }
-      : { status: 404, reason: 'Not Found' }
+  #targets(aor: Aor): Target[] {
+    const { location, cluster, tokens, clock } = this.#options
+    return targetsOf(location.find(aor.key, clock.now()), cluster(), tokens)
   }
 
   /** RFC 3261 §16.6 steps 1–8. */
-  #copy(request: Message, target: Target): string {
+  #copy(request: Message, source: Endpoint, target: Target): string {
     const out = new Rewrite(request).setRequestUri(target.uri)
-    out.set(H.maxForwards, String((request.maxForwards ?? 71) - 1))
     for (const route of target.route) out.prepend(H.route, route)
+    out.set(H.maxForwards, String((request.maxForwards ?? 71) - 1))
+    const sender = request.topVia && viaFor(request.topVia, source)
+    if (sender !== undefined) out.replaceFirst(H.via, sender)
     return out.prepend(H.via, formatVia(this.#options.local, newBranch())).toString()
   }
 }
+
+const UNAVAILABLE: Defect = { status: 480, reason: 'Temporarily Unavailable' }
+const NOT_FOUND: Defect = { status: 404, reason: 'Not Found' }
+/** PostgreSQL would know whether there is such a user, and does not answer. */
+const NOBODY_KNOWS: Defect = { status: 503, reason: 'Service Unavailable', headers: [[H.retryAfter, '5']] }

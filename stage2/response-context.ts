@@ -36,64 +36,61 @@ interface Candidate {
  */
 export class ResponseContext implements ClientUser {
   readonly #layer: TransactionLayer
-  #server: ServerTransaction | undefined
-  readonly #request: Message
-  readonly #copy: (target: Target) => string
+  readonly #isInvite: boolean
+  /** `undefined` when there is nobody to answer: too many transactions. */
+  readonly #server: ServerTransaction | undefined
   #waves: Target[][] = []
+  #copy: (target: Target) => string = () => ''
   #pending = new Set<ClientTransaction>()
+  #isStarting = false
   #best: Candidate | undefined
   #challenges: Message[] = []
   #answered = false
   #cancelled = false
 
-  /** `copy` makes the text for a target, our own Via on top. */
-  constructor(layer: TransactionLayer, request: Message, copy: (target: Target) => string) {
+  /** Opens the server transaction: from here on copies of the request are absorbed. */
+  constructor(layer: TransactionLayer, request: Message, source: Endpoint, serve: Serve) {
     this.#layer = layer
-    this.#request = request
-    this.#copy = copy
+    this.#isInvite = request.requestMethod === 'INVITE'
+    this.#server = serve(request, source, { cancelled: () => this.#cancel() })
+    if (this.#isInvite) this.#server?.reply(100)
   }
 
-  /** Opens the server transaction: from here on copies of the request are absorbed. False if there are too many. */
-  open(source: Endpoint, serve: Serve): boolean {
-    this.#server = serve(this.#request, source, { cancelled: () => this.#cancel() })
-    if (this.#request.requestMethod === 'INVITE') this.#answer({ status: 100 })
+  get isOpen(): boolean {
     return this.#server !== undefined
   }
 
-  /** Sends the request to its targets, of which there is at least one. */
-  start(targets: readonly Target[]): void {
+  /** Sends the request to its targets, at least one; `copy` makes the text for each, our own Via on top. */
+  start(targets: readonly Target[], copy: (target: Target) => string): void {
     if (this.#cancelled) return this.refuse({ status: 487 })
     this.#waves = wavesOf(targets)
+    this.#copy = copy
     this.#nextWave()
   }
 
   /** Answers it here. */
-  refuse(refusal: Refusal): void {
-    this.#answered = true
-    this.#answer(refusal)
+  refuse({ status, ...options }: Refusal): void {
+    this.#server?.reply(status, options)
+    this.#done()
   }
 
   response(response: Message, transaction: ClientTransaction): void {
     const { status } = response
-    if (status === 100) return
     if (status < 200) {
-      if (!this.#answered) this.#pass(response)
+      if (status !== 100 && !this.#answered) this.#pass(status, withoutOurVia(response))
       return
     }
     this.#pending.delete(transaction)
+    if (status >= 300) return this.#keep({ status, response })
     // Every 2xx to an INVITE makes a dialog of its own, so all of them are passed on (§16.7 step 5).
-    if (status < 300) {
-      this.#pass(response)
-      this.#answered = true
-      this.#cancelPending()
-    } else this.#keepBest({ status, response })
-    this.#goOn()
+    this.#pass(status, withoutOurVia(response))
+    this.#cancelPending()
+    this.#done()
   }
 
   failed(transaction: ClientTransaction, failure: Failure): void {
     this.#pending.delete(transaction)
-    this.#keepBest({ status: failure === 'timeout' ? 408 : 503, response: undefined })
-    this.#goOn()
+    this.#keep({ status: failure === 'timeout' ? 408 : 503, response: undefined })
   }
 
   /** The caller gave up (§16.10): what the branches now answer, 487 mostly, is passed on as usual. */
@@ -103,16 +100,58 @@ export class ResponseContext implements ClientUser {
   }
 
   #nextWave(): void {
-    for (const target of this.#waves.shift() ?? []) {
-      const timerC = this.#request.requestMethod === 'INVITE'
-      this.#pending.add(this.#layer.request(this.#copy(target), target.hop, this, { timerC }))
-    }
+    this.#isStarting = true
+    for (const target of this.#waves.shift() ?? []) this.#try(target)
+    this.#isStarting = false
+    this.#goOn()
+  }
+
+  #try(target: Target): void {
+    const options = { timerC: this.#isInvite }
+    const transaction = this.#layer.request(this.#copy(target), target.hop, this, options)
+    // If it could not be sent, we have heard of it by now.
+    if (transaction.state !== 'terminated') this.#pending.add(transaction)
+  }
+
+  /** A final answer of one branch (§16.7 steps 5 and 6). */
+  #keep(candidate: Candidate): void {
+    if (this.#answered) return
+    const { status, response } = candidate
+    if (status >= 600) this.#cancelPending()
+    if (response && isChallenge(status)) this.#challenges.push(response)
+    if (!this.#best || rank(status) < rank(this.#best.status)) this.#best = candidate
+    this.#goOn()
   }
 
   #goOn(): void {
-    if (this.#pending.size > 0 || this.#answered) return
+    if (this.#isStarting || this.#answered || this.#pending.size > 0) return
     if (this.#waves.length > 0) this.#nextWave()
     else this.#passBest()
+  }
+
+  #passBest(): void {
+    const { status, response } = this.#best ?? { status: 503, response: undefined }
+    // A 503 speaks of one target only; passed on, it would take us out of service as a whole (§16.7 step 6).
+    if (status === 503) return this.refuse({ status: 500 })
+    if (!response) return this.refuse({ status })
+    const out = withoutOurVia(response)
+    if (isChallenge(status)) this.#addChallenges(out)
+    this.#pass(status, out)
+    this.#done()
+  }
+
+  /** §16.7 step 7: the caller may have credentials for any of the challengers. */
+  #addChallenges(out: Rewrite): void {
+    for (const other of this.#challenges) {
+      if (other === out.message) continue
+      for (const id of [H.wwwAuthenticate, H.proxyAuthenticate]) {
+        for (const challenge of other.values(id)) out.append(id, challenge)
+      }
+    }
+  }
+
+  #pass(status: number, out: Rewrite): void {
+    this.#server?.respond(status, out.toString())
   }
 
   #cancelPending(): void {
@@ -120,40 +159,19 @@ export class ResponseContext implements ClientUser {
     for (const transaction of this.#pending) transaction.cancel()
   }
 
-  /** §16.7 step 6. */
-  #keepBest(candidate: Candidate): void {
-    const { status, response } = candidate
-    if (status >= 600) this.#cancelPending()
-    if (response && (status === 401 || status === 407)) this.#challenges.push(response)
-    if (!this.#best || rank(status) < rank(this.#best.status)) this.#best = candidate
-  }
-
-  #passBest(): void {
-    const best = this.#best
+  /** Transactions linger and know this context: it lets go of all texts. */
+  #done(): void {
     this.#answered = true
-    if (!best) return
-    // A 503 speaks of one target only; passed on, it would take us out of service as a whole (§16.7 step 6).
-    if (best.status === 503) this.#answer({ status: 500 })
-    else if (best.response) this.#pass(best.response)
-    else this.#answer({ status: best.status })
-  }
-
-  #pass(response: Message): void {
-    const out = new Rewrite(response).dropFirst(H.via)
-    // §16.7 step 7: the caller may have credentials for any of the challengers.
-    for (const other of this.#challenges) {
-      if (other === response || response.status !== this.#best?.status) continue
-      for (const id of [H.wwwAuthenticate, H.proxyAuthenticate]) {
-        for (const challenge of other.values(id)) out.append(id, challenge)
-      }
-    }
-    this.#server?.respond(response.status, out.toString())
-  }
-
-  #answer({ status, ...options }: Refusal): void {
-    this.#server?.reply(status, options)
+    this.#waves = []
+    this.#copy = () => ''
+    this.#best = undefined
+    this.#challenges = []
   }
 }
+
+const withoutOurVia = (response: Message): Rewrite => new Rewrite(response).dropFirst(H.via)
+
+const isChallenge = (status: number): boolean => status === 401 || status === 407
 
 /** Parallel at equal q, serial by falling q (RFC 3261 §16.6). */
 function wavesOf(targets: readonly Target[]): Target[][] {

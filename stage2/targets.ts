@@ -5,7 +5,7 @@ import type { Cluster } from '../src/partition/cluster.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { formatHostPort } from '../src/sip/host.ts'
 import { parseNameAddr } from '../src/sip/name-addr.ts'
-import { parseUri } from '../src/sip/uri.ts'
+import { parseUri, type Uri } from '../src/sip/uri.ts'
 import type { Target } from './response-context.ts'
 
 /** What a binding is reached through. */
@@ -20,10 +20,19 @@ interface Way {
  * Bindings that lead nowhere are left out.
  */
 export function targetsOf(bindings: readonly BindingRow[], cluster: Cluster, tokens: FlowTokens): Target[] {
-  return bindings.flatMap((binding) => {
-    const way = binding.path.length > 0 ? byPath(binding.path) : byAnyEdge(binding.contact, cluster, tokens)
-    return way ? [{ uri: binding.contact, q: binding.q, ...way }] : []
+  return bindings.flatMap(({ contact, path, q }) => {
+    const uri = parseUri(contact)
+    const way = uri && (path.length > 0 ? byPath(path) : byAnyEdge(uri, cluster, tokens))
+    return way ? [{ uri: requestUri(uri), q, ...way }] : []
   })
+}
+
+/** RFC 3261 §16.6 step 2: without what §19.1.1, table 1, keeps out of a Request-URI. */
+function requestUri(uri: Uri): string {
+  const { text, params, headers, hasHeaders } = uri
+  const end = hasHeaders ? text.length - headers.length - 1 : text.length
+  const allowed = params.replace(/;method=[^;]*/i, '')
+  return text.slice(0, end - params.length) + allowed
 }
 
 function byPath(path: readonly string[]): Way | undefined {
@@ -32,9 +41,8 @@ function byPath(path: readonly string[]): Way | undefined {
   return hop && { route: path, hop }
 }
 
-function byAnyEdge(contact: string, cluster: Cluster, tokens: FlowTokens): Way | undefined {
-  const uri = parseUri(contact)
-  const place = uri && numericTarget(uri)
+function byAnyEdge(uri: Uri, cluster: Cluster, tokens: FlowTokens): Way | undefined {
+  const place = numericTarget(uri)
   const [edge] = cluster.edges
   if (!place || !edge) return undefined
   const { address, port } = edge.inside
