@@ -15,7 +15,7 @@ export interface Aor {
 
 /** Seconds for which a user who is not in PostgreSQL is not asked for again. */
 const MISS_SEC = 5
-/** Misses remembered at most; beyond it they are simply asked for again. */
+/** Misses remembered at most; then all are forgotten, and asked for again. */
 const MISSES = 100_000
 
 export function aorOf(uri: Uri): Aor {
@@ -29,7 +29,8 @@ export function aorOf(uri: Uri): Aor {
  */
 export class Directory {
   #subscribers = new Map<string, SubscriberRow>()
-  #misses = new NodeCache({ stdTTL: MISS_SEC, maxKeys: MISSES, useClones: false })
+  #misses = new NodeCache({ stdTTL: MISS_SEC, useClones: false })
+  #asking = new Map<string, Promise<SubscriberRow | undefined>>()
   #readThrough: (aor: Aor) => Promise<SubscriberRow | undefined>
 
   constructor(readThrough: (aor: Aor) => Promise<SubscriberRow | undefined>) {
@@ -52,10 +53,24 @@ export class Directory {
   async find(aor: Aor): Promise<SubscriberRow | undefined> {
     const known = this.#subscribers.get(aor.key)
     if (known || this.#misses.has(aor.key)) return known
+    let answer = this.#asking.get(aor.key)
+    if (!answer) {
+      answer = this.#ask(aor).finally(() => this.#asking.delete(aor.key))
+      this.#asking.set(aor.key, answer)
+    }
+    return answer
+  }
+
+  async #ask(aor: Aor): Promise<SubscriberRow | undefined> {
     const row = await this.#readThrough(aor)
     if (row) this.put(row)
-    else if (this.#misses.getStats().keys < MISSES) this.#misses.set(aor.key, true)
+    else this.#remember(aor)
     return row
+  }
+
+  #remember(aor: Aor): void {
+    if (this.#misses.getStats().keys >= MISSES) this.#misses.flushAll()
+    this.#misses.set(aor.key, true)
   }
 
   /** Stops its timer. */
