@@ -98,6 +98,7 @@ t.test('a whole system, from its start to its end', { timeout: 120_000 }, async 
     const second = new Running(env)
     const [code] = await second.exited
     t.equal(code, 1)
+    t.notMatch(first.output, /died/)
     t.match(
       second.output,
       /PORT_TAKEN: UDP 127\.0\.44\.1:5060 is taken by another process \(pid \d+, [^)]+\); stop it, or set/,
