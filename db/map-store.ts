@@ -5,19 +5,41 @@ import type { NodeRow } from './node-store.ts'
 
 export type { MemberRow, SlotRange } from '../src/partition/partition-map.ts'
 
+/** What decides the slot of a user: the canonical user part, or that, `@`, and the domain. */
+export type HashBy = 'user' | 'user@domain'
+
 export interface DomainRow {
   readonly name: string
   readonly realm: string
+  readonly hashBy: HashBy
+  /** Whether callers are to authenticate with their own group (design §2). */
+  readonly callerAuth: boolean
 }
 
 export interface GroupRow {
   readonly name: string
+  readonly state: 'active' | 'draining'
+  /** Database of its users and bindings; null: the default one. */
+  readonly databaseUrls: readonly string[] | null
 }
 
-/** The map and the nodes, in one snapshot of the database. */
+/** Goes before the slots: the exact user first, then the longest prefix. */
+export interface PinRow {
+  readonly kind: 'user' | 'prefix'
+  /**
+   * user: compared with what is hashed, the canonical user or `user@domain` as the domain's `hashBy` says; prefix: digits, after a
+   * `+` or not, that this text begins with.
+   */
+  readonly value: string
+  readonly group: string
+}
+
+/** The map and the nodes, in one snapshot of the database. Members that have only an SRV name are left out: nothing resolves it yet. */
 export interface MapSnapshot extends MapRows {
   readonly domains: readonly DomainRow[]
   readonly groups: readonly GroupRow[]
+  /** In no order that matters. */
+  readonly pins: readonly PinRow[]
   /** All processes that ever reported themselves; see `heartbeatAt` and `state`. */
   readonly nodes: readonly NodeRow[]
   /** Changes with stage, addresses or state of any node, not with heartbeats. */
@@ -29,12 +51,15 @@ const LOAD = {
   name: 'load-map',
   text: `select json_build_object(
   'version', (select version from tandem.map_state),
-  'domains', (select coalesce(json_agg(json_build_object('name', name, 'realm', realm) order by name), '[]')
-    from tandem.domain),
-  'groups', (select coalesce(json_agg(json_build_object('name', name) order by name), '[]') from tandem.sip_group),
+  'domains', (select coalesce(json_agg(json_build_object('name', name, 'realm', realm, 'hashBy', hash_by,
+    'callerAuth', caller_auth) order by name), '[]') from tandem.domain),
+  'groups', (select coalesce(json_agg(json_build_object('name', name, 'state', state, 'databaseUrls', database_urls)
+    order by name), '[]') from tandem.sip_group),
+  'pins', (select coalesce(json_agg(json_build_object('kind', kind, 'value', value, 'group', group_name)
+    order by kind, value), '[]') from tandem.pin),
   'members', (select coalesce(json_agg(json_build_object('group', group_name, 'node', node, 'role', role,
       'priority', priority, 'sipAddress', sip_address) order by group_name, role, priority, node), '[]')
-    from tandem.member),
+    from tandem.member where sip_address is not null),
   'ranges', (select coalesce(json_agg(json_build_object('first', first, 'last', last, 'group', group_name)
     order by first), '[]') from tandem.slot_range),
   'nodes', (select coalesce(json_agg(json_build_object('name', name, 'stage', stage, 'addresses', addresses,

@@ -44,6 +44,10 @@ export const errorCodes = {
     exit: exitStatus.failure,
     meaning: 'The tables are missing, older or newer than this release of Tandem expects.',
   },
+  MAP_REFUSED: {
+    exit: exitStatus.failure,
+    meaning: 'The database refused an edit of the partition map; the map is as it was.',
+  },
   MIGRATION_FAILED: { exit: exitStatus.failure, meaning: 'A migration failed; nothing of it was applied.' },
   EMBEDDED_FAILED: {
     exit: exitStatus.failure,
