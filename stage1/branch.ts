@@ -13,8 +13,8 @@ const FACES = ['outside', 'inside'] as const
  * one at the next hop too, and CANCEL and the ACK to a failure follow their INVITE.
  *
  * A response carries all that its branch was made from, so a node knows the branches that it, or one of its cluster, has
- * made without remembering any. For the same reason an RFC 2543 client, whose branch names no transaction, is known
- * by its From tag in addition, and not by its Request-URI as §16.11 has it.
+ * made without remembering any. For the same reason an RFC 2543 client, whose branch names no transaction, is known by
+ * its tags in addition, and not by its Request-URI as §16.11 has it.
  */
 export class Branches {
   readonly #hash: ClusterHash
@@ -25,7 +25,8 @@ export class Branches {
 
   /** For a request that came in by `face` with this Via on top. */
   make(request: Message, sender: Via, face: Face): string {
-    return MAGIC_COOKIE + letterOf[face] + this.#hash.current.token(transaction(request, sender, face))
+    const toTag = SHARE_A_BRANCH.has(request.requestMethod) ? undefined : request.toTag
+    return MAGIC_COOKIE + letterOf[face] + this.#hash.current.token(transaction(request, sender, face, toTag))
   }
 
   /**
@@ -33,15 +34,23 @@ export class Branches {
    * none that we made for it.
    */
   faceOf(response: Message, branch: string, sender: Via): Face | undefined {
-    const start = MAGIC_COOKIE.length + 1
     const face = FACES.find((each) => branch.startsWith(MAGIC_COOKIE + letterOf[each]))
     if (!face) return undefined
-    const text = transaction(response, sender, face)
-    return this.#hash.accepts((hash) => hash.token(text) === branch.slice(start)) ? face : undefined
+    const token = branch.slice(MAGIC_COOKIE.length + 1)
+    const isMade = (toTag?: string) => {
+      const text = transaction(response, sender, face, toTag)
+      return this.#hash.accepts((hash) => hash.token(text) === token)
+    }
+    // The To tag may be the response's own.
+    return isMade() || (!sender.hasMagicCookie && isMade(response.toTag)) ? face : undefined
   }
 }
 
-function transaction({ callId, cseq, fromTag }: Message, sender: Via, face: Face): string {
-  const legacy = sender.hasMagicCookie ? '' : fromTag
-  return [face, sender.branch, sender.sentBy, callId, cseq?.number, legacy].join('\n')
+/** These go by one branch, although the ACK has the To tag of the response and the others may have none. */
+const SHARE_A_BRANCH = new Set(['INVITE', 'ACK', 'CANCEL'])
+
+/** No field can hold a line break, so none can pretend to be two. */
+function transaction({ callId, cseq, fromTag }: Message, sender: Via, face: Face, toTag?: string): string {
+  const text = `${face}\n${sender.branch}\n${sender.sentBy}\n${callId}\n${cseq?.number}`
+  return sender.hasMagicCookie ? text : `${text}\n${fromTag}\n${toTag ?? ''}`
 }

@@ -1,6 +1,5 @@
 import type { FlowTokens } from '../src/net/flow-token.ts'
 import { numericTarget } from '../src/net/resolve.ts'
-import { canonicalUserOf } from '../src/partition/canonical-user.ts'
 import { type Cluster, type EdgeNode, isClusterSocket } from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
@@ -94,7 +93,7 @@ function findOwner(request: Message, face: Face, at: Surroundings): Decision {
   if (!uri) return refuse(400, isRegister ? 'Bad To' : 'Bad Request-URI')
   const { map } = at.cluster
   if (map.serves(uri.host)) {
-    if (uri.user !== '') return { to: 'group', group: map.ownerOf(canonicalUserOf(uri)), routes: 0 }
+    if (uri.user !== '') return { to: 'group', group: map.ownerOf(map.identityOf(uri)), routes: 0 }
     return isRegister ? refuse(400, 'Bad To') : { to: 'self' }
   }
   if (isRegister) return refuse(403, 'Domain Not Served Here')

@@ -35,3 +35,28 @@ t.test('the current key makes it, both are known', async (t) => {
   t.not(branches.make(request, sender, 'outside'), made)
   t.equal(old.faceOf(response, branches.make(request, sender, 'outside'), sender), undefined)
 })
+
+t.test('RFC 2543: the dialogs of a forked call are told apart, and their answers known', async (t) => {
+  const via = 'Via: SIP/2.0/UDP 198.51.100.7:40001'
+  const bye = (toTag: string) => {
+    const lines = requestLines('BYE', 'sip:bob@203.0.113.9').map((line) =>
+      line.startsWith('Via') ? via : line.startsWith('To') ? `To: <sip:bob@example.com>${toTag}` : line,
+    )
+    const request = parsed(text(lines))
+    const branch = branches.make(request, request.topVia as Via, 'outside')
+    const answer = parsed(text(['SIP/2.0 200 OK', ...lines.slice(2)]))
+    return {
+      branch,
+      request,
+      faceOf: (message = answer) => branches.faceOf(message, branch, request.topVia as Via),
+    }
+  }
+  const [one, other, none] = [bye(';tag=1'), bye(';tag=2'), bye('')]
+  t.equal(new Set([one, other, none].map(({ branch }) => branch)).size, 3)
+  t.same(
+    [one, other, none].map(({ faceOf }) => faceOf()),
+    ['outside', 'outside', 'outside'],
+  )
+  t.equal(one.faceOf(other.request), undefined)
+  t.equal(none.faceOf(one.request), 'outside', 'the answer to a request without a To tag has one')
+})
