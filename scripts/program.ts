@@ -110,7 +110,8 @@ async function migrateDatabase(config: Config): Promise<void> {
   const urls = requireDatabase(config)
   const log = createLogger(config.log, { node: config.node })
   const { migrate } = await import('../db/migrate.ts')
-  await migrate(urls, log)
+  const { applied } = await migrate(urls, log)
+  log.info(applied.length > 0 ? `migrations applied: ${applied.length}` : 'the tables are up to date')
 }
 
 function keyList(): string {
