@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { DEMO_DOMAIN, demoPassword } from '../db/demo.ts'
-import { formatHostPort } from '../src/ops/host-port.ts'
-import type { SlotRange } from '../src/partition/partition-map.ts'
+import { formatHostPort, type HostPort } from '../src/ops/host-port.ts'
+import type { MemberRow, SlotRange } from '../src/partition/partition-map.ts'
 import { phonesIn } from './demo-phones.ts'
 import type { UpContents, UpDatabase } from './up-database.ts'
 import type { PlannedNode } from './up-plan.ts'
@@ -10,7 +10,15 @@ export interface UpState {
   readonly version: string
   readonly nodes: readonly PlannedNode[]
   readonly database: Pick<UpDatabase, 'shownUrl' | 'dataDir'>
-  readonly contents: UpContents
+  readonly contents: Pick<UpContents, 'users'> & { readonly map: ShownMap }
+}
+
+/** What of the map is shown. */
+interface ShownMap {
+  readonly domains: readonly { readonly name: string }[]
+  readonly groups: readonly { readonly name: string }[]
+  readonly members: readonly (HostPort & Pick<MemberRow, 'group' | 'node' | 'role'>)[]
+  readonly ranges: readonly SlotRange[]
 }
 
 /** What `tandem up` prints once everything is ready: where everything is, and what to try. */

@@ -9,7 +9,6 @@ function state(env: NodeJS.ProcessEnv = {}): UpState {
     group,
     node,
     role,
-    priority: 10,
     address: nodes[0]?.config.up.host ?? '',
     port,
   })
@@ -19,8 +18,7 @@ function state(env: NodeJS.ProcessEnv = {}): UpState {
     database: { shownUrl: 'postgres://tandem:x@127.0.0.1:5433/tandem', dataDir: './data' },
     contents: {
       map: {
-        version: 1,
-        domains: [{ name: 'example.com', realm: 'example.com' }],
+        domains: [{ name: 'example.com' }],
         groups: [{ name: 'a' }, { name: 'b' }],
         members: [
           member('a', 'a1', 'master', 5071),
@@ -33,8 +31,6 @@ function state(env: NodeJS.ProcessEnv = {}): UpState {
           { first: 2048, last: 16382, group: 'b' },
           { first: 16383, last: 16383, group: 'a' },
         ],
-        nodes: [],
-        nodesRev: 0,
       },
       users: [{ group: 'a', count: 7, names: ['alice', 'carol'] }],
     },
