@@ -183,8 +183,8 @@ export function udpTransportSuite(t: Test, open: OpenTransport, address: string)
   })
 }
 
-/** UDP sockets that this process has open. One that was closed is gone a turn of the event loop later. */
+/** UDP sockets that this process has open. One that was closed is gone at the end of the next turn of the event loop. */
 export async function openSockets(): Promise<number> {
-  await new Promise((resolve) => setImmediate(resolve))
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
   return process.getActiveResourcesInfo().filter((resource) => resource === 'UDPWrap').length
 }
