@@ -1,13 +1,28 @@
-import { SLOTS, slotOf } from './slot.ts'
+import type { Uri } from '../sip/uri.ts'
+import { canonicalUserOf } from './canonical-user.ts'
+import { type PinRow, Pins } from './pins.ts'
+import { crc32, SLOTS } from './slot.ts'
+
+/** What is hashed: the user alone, or the user and the domain, so that extension 100 of many tenants is not one slot. */
+export type HashBy = 'user' | 'user@domain'
 
 /** The rows of one version of the map, read in one snapshot. */
 export interface MapRows {
   readonly version: number
-  readonly domains: readonly { readonly name: string; readonly realm: string }[]
+  readonly domains: readonly DomainRow[]
   readonly groups: readonly { readonly name: string }[]
   readonly members: readonly MemberRow[]
   /** Cover 0…16383 exactly once; the database sees to that. */
   readonly ranges: readonly SlotRange[]
+  /** Go before the slots. */
+  readonly pins: readonly PinRow[]
+}
+
+export interface DomainRow {
+  /** In lower case. */
+  readonly name: string
+  readonly realm: string
+  readonly hashBy: HashBy
 }
 
 export interface MemberRow {
@@ -38,8 +53,8 @@ export interface Group {
 export class PartitionMap {
   readonly version: number
   readonly groups: ReadonlyMap<string, Group>
-  /** Domain → realm. */
-  #domains: ReadonlyMap<string, string>
+  #domains: ReadonlyMap<string, DomainRow>
+  #pins: Pins
   #groups: readonly Group[]
   /** Slot → index in `#groups`. */
   #ownerOfSlot: Uint16Array
@@ -52,7 +67,8 @@ export class PartitionMap {
     this.version = rows.version
     this.#groups = rows.groups.map(({ name }) => groupOf(name, rows))
     this.groups = new Map(this.#groups.map((group) => [group.name, group]))
-    this.#domains = new Map(rows.domains.map(({ name, realm }) => [name, realm]))
+    this.#domains = new Map(rows.domains.map((domain) => [domain.name, domain]))
+    this.#pins = new Pins(rows.pins, (group) => indexOf(group, this.#groups))
     this.#ownerOfSlot = ownerTable(rows.ranges, this.#groups)
   }
 
@@ -63,12 +79,21 @@ export class PartitionMap {
 
   /** The realm in which the users of a domain authenticate. */
   realmOf(domain: string): string {
-    return this.#domains.get(domain) ?? domain
+    return this.#domains.get(domain)?.realm ?? domain
   }
 
-  /** The group that owns a user, given in canonical form (`canonicalUserOf`). */
-  ownerOf(canonicalUser: string): Group {
-    return this.#groups[this.#ownerOfSlot[slotOf(canonicalUser)] as number] as Group
+  /** What decides about the user of a URI: the canonical user, or that and the domain if the domain says so. */
+  identityOf(uri: Uri): string {
+    const user = canonicalUserOf(uri)
+    return this.#domains.get(uri.host)?.hashBy === 'user@domain' ? `${user}@${uri.host}` : user
+  }
+
+  /** The group that owns an identity: by its pin, else by its slot. */
+  ownerOf(identity: string): Group {
+    const crc = crc32(identity)
+    const pinned = this.#pins.groupOf(identity, crc)
+    const owner = pinned >= 0 ? pinned : this.#ownerOfSlot[crc & (SLOTS - 1)]
+    return this.#groups[owner as number] as Group
   }
 }
 
@@ -77,13 +102,17 @@ const NOBODY = 0xffff
 function ownerTable(ranges: readonly SlotRange[], groups: readonly Group[]): Uint16Array {
   const table = new Uint16Array(SLOTS).fill(NOBODY)
   for (const { first, last, group } of ranges) {
-    const owner = groups.findIndex(({ name }) => name === group)
-    if (owner < 0) throw new Error(`slots ${first} to ${last} belong to ${group}, which is no group`)
-    table.fill(owner, first, last + 1)
+    table.fill(indexOf(group, groups), first, last + 1)
   }
   const gap = table.indexOf(NOBODY)
   if (gap >= 0) throw new Error(`slot ${gap} belongs to no group`)
   return table
+}
+
+function indexOf(group: string, groups: readonly Group[]): number {
+  const index = groups.findIndex(({ name }) => name === group)
+  if (index < 0) throw new Error(`${group} owns users and is no group`)
+  return index
 }
 
 const order = (member: MemberRow) => (member.role === 'master' ? -1 : member.priority)

@@ -1,9 +1,13 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { type PinRow, Pins } from '../../src/partition/pins.ts'
+import { crc32 } from '../../src/partition/slot.ts'
 
 const groups = ['a', 'b', 'c']
-const pinsOf = (rows: readonly PinRow[]) => new Pins(rows, (group) => groups.indexOf(group))
+const pinsOf = (rows: readonly PinRow[]) => {
+  const pins = new Pins(rows, (group) => groups.indexOf(group))
+  return { groupOf: (user: string) => pins.groupOf(user, crc32(user)) }
+}
 
 t.test('an exact user goes before a prefix, a longer prefix before a shorter one', async (t) => {
   const pins = pinsOf([
