@@ -47,7 +47,7 @@ export const MEMBERS = [
 export function mapOf(members: readonly MemberRow[] = MEMBERS, version = 7): PartitionMap {
   return new PartitionMap({
     version,
-    domains: [{ name: 'example.com', realm: 'example.com' }],
+    domains: [{ name: 'example.com', realm: 'example.com', hashBy: 'user' }],
     groups: [{ name: 'a' }, { name: 'b' }],
     members,
     // 555-1234 is in slot 2705, 5551234 in 3036.
@@ -57,6 +57,7 @@ export function mapOf(members: readonly MemberRow[] = MEMBERS, version = 7): Par
       { first: 12_001, last: 14_000, group: 'a' },
       { first: 14_001, last: 16_383, group: 'b' },
     ],
+    pins: [],
   })
 }
 
