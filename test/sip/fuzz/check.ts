@@ -15,7 +15,6 @@ import { answerTarget, respond } from '../../../src/sip/response.ts'
 import { parseRetryAfter } from '../../../src/sip/retry-after.ts'
 import { Rewrite } from '../../../src/sip/rewrite.ts'
 import { nextHopOf, parseRoutes } from '../../../src/sip/route.ts'
-import { statelessBranch } from '../../../src/sip/stateless.ts'
 import { parseUri, type Uri } from '../../../src/sip/uri.ts'
 import { sameUri, uriKey } from '../../../src/sip/uri-compare.ts'
 import {
@@ -27,10 +26,11 @@ import {
   type Defect,
 } from '../../../src/sip/validate.ts'
 import { parseVia, responseTarget, viaFor } from '../../../src/sip/via.ts'
+import { Branches } from '../../../stage1/branch.ts'
 import type { Random } from './random.ts'
 
 const SOURCE: Endpoint = { transport: 'udp', address: '198.51.100.7', port: 40_000 }
-const KEY = new Uint8Array(32).fill(7)
+const BRANCHES = new Branches(() => ({ current: new Uint8Array(32).fill(7), previous: undefined }))
 const IDS = Object.values(H)
 const TEL = /^tel:/i
 
@@ -170,11 +170,6 @@ function checkAsRequest(request: Message): Outcome {
     checkMaxForwards(request) ??
     checkProxyRequire(request, new Set()) ??
     checkRequire(request, new Set())
-  const again = parseMessage(request.text)
-  must(
-    again !== undefined && statelessBranch(request, KEY) === statelessBranch(again, KEY),
-    'a branch that changes',
-  )
   checkAnswer(request, defect)
   if (checkRequest(request) === undefined) checkForwarded(request)
   return defect ? 'refused' : 'accepted'
@@ -203,23 +198,26 @@ function checkAnswer(request: Message, defect: Defect | undefined): void {
     must(checkResponse(response) === undefined, `an answer that we would not accept ourselves:\n${text}`)
 }
 
-/** What we accept we send on so that it is acceptable, with our edits and no others. */
+/** What we accept we send on so that it is acceptable, with our edits and no others, and its answer is known. */
 function checkForwarded(request: Message): void {
-  const text = new Rewrite(request)
+  const sender = request.topVia
+  must(sender !== undefined, 'accepted without a Via')
+  const branch = BRANCHES.make(request, sender, 'outside')
+  const stamped = viaFor(sender, SOURCE)
+  const out = new Rewrite(request)
     .setRequestUri('sip:bob@192.0.2.4')
     .set(H.maxForwards, '69')
     .dropFirst(H.route)
-    .prepend(H.via, 'SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKours')
+    .prepend(H.via, `SIP/2.0/UDP 192.0.2.1:5060;branch=${branch}`)
     .prepend(H.recordRoute, '<sip:192.0.2.1;lr>')
-    .toString()
-  const copy = parseMessage(text)
-  must(copy?.text === text, 'a copy that is no message')
+  if (stamped !== undefined) out.replaceFirst(H.via, stamped)
+  const copy = parseMessage(out.toString())
+  must(copy?.text === out.toString(), 'a copy that is no message')
   must(copy.body === request.body, 'a copy with another body')
   must(copy.maxForwards === 69, 'a copy with another Max-Forwards')
-  must(
-    same(copy.values(H.via), ['SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKours', ...request.values(H.via)]),
-    'Via',
-  )
+  must(copy.topVia?.branch === branch, 'a copy with another branch')
+  const [first = '', ...others] = request.values(H.via)
+  must(same(copy.values(H.via).slice(1), [stamped ?? first, ...others]), 'Via')
   must(same(copy.values(H.route), request.values(H.route).slice(1)), 'Route')
   must(
     same(copy.values(H.recordRoute), ['<sip:192.0.2.1;lr>', ...request.values(H.recordRoute)]),
@@ -228,11 +226,20 @@ function checkForwarded(request: Message): void {
   for (const id of [H.from, H.to, H.callId, H.cseq, H.contact, H.path, H.authorization])
     must(same(copy.values(id), request.values(id)), `header ${id} has changed`)
   const isAtALimit =
-    text.length > limits.messageBytes ||
-    request.lineCount + 3 > limits.headerCount ||
-    request.values(H.via).length + 1 > limits.viaCount
+    copy.text.length > limits.messageBytes ||
+    copy.lineCount > limits.headerCount ||
+    copy.values(H.via).length > limits.viaCount
   const defect = checkRequest(copy)
   must(defect === undefined || isAtALimit, `accepted, and its copy gets ${defect?.status} ${defect?.reason}`)
+  if (!defect) checkWayBack(copy, branch)
+}
+
+function checkWayBack(copy: Message, branch: string): void {
+  const response = parseMessage(respond(copy, 200) ?? '')
+  if (response === undefined) return
+  const sender = parseVia(response.values(H.via)[1] ?? '')
+  must(sender !== undefined, 'an answer without the Via of who asked')
+  must(BRANCHES.faceOf(response, branch, sender) === 'outside', 'our own branch is not known in the answer')
 }
 
 function checkAsResponse(response: Message): Outcome {

@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { type FuzzReport, fuzz, reproduction } from './fuzz.ts'
+import { heapMb } from './heap.ts'
 
 /*
  * npm run fuzz -- [--iterations N] [--seconds N] [--seed N] [--first N]
@@ -22,14 +21,6 @@ const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : N
 const seconds = values.seconds === undefined ? {} : { seconds: Number(values.seconds) }
 const fallback = values.seconds === undefined ? { iterations: 1_000_000 } : {}
 const iterations = values.iterations === undefined ? fallback : { iterations: Number(values.iterations) }
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
-
-function heapMb(): number {
-  collectGarbage()
-  return process.memoryUsage().heapUsed / 2 ** 20
-}
 
 function line({ inputs, bytes, elapsedMs, worstMs, worstNumber, outcomes }: FuzzReport): string {
   const perSecond = Math.round(inputs / (elapsedMs / 1000))
