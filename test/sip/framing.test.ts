@@ -189,3 +189,24 @@ t.test('time is linear, byte by byte', async (t) => {
   const ratio = timeMs(262_144) / timeMs(65_536)
   t.ok(ratio < 10, `${ratio}`)
 })
+
+t.test('torture messages that show what a stream is cut by (RFC 4475)', async (t) => {
+  const read = (name: string) => readFileSync(new URL(`rfc4475/${name}.dat`, TORTURE), 'latin1')
+  for (const chunks of [(text: string) => [text], (text: string) => text.split('')]) {
+    const kinds = (name: string) =>
+      feed(chunks(read(name))).map((frame) => (frame.kind === 'defect' ? frame.defect : frame.kind))
+    // §3.3.9, §3.1.2.3: what follows cannot be found any more: 400, and the connection is closed.
+    t.same(kinds('mcl01'), ['bad-content-length'])
+    t.same(kinds('ncl'), ['bad-content-length'])
+    // §3.1.1.8: on a stream it is two requests.
+    const twice = withoutPongs(feed(chunks(read('dblreq'))))
+    t.same(
+      twice.map((frame) => frame.kind === 'message' && parseMessage(frame.text)?.method),
+      ['REGISTER', 'INVITE'],
+    )
+    // §3.1.2.2: more may come; the read timeout ends it.
+    const framer = new StreamFramer()
+    t.same(feed(chunks(read('clerr')), framer), [])
+    t.equal(framer.pendingBytes, read('clerr').length)
+  }
+})
