@@ -1,6 +1,6 @@
 import NodeCache from 'node-cache'
 import type { SubscriberRow } from '../db/subscriber-store.ts'
-import { canonicalUser } from '../src/partition/canonical-user.ts'
+import { canonicalUserOf } from '../src/partition/canonical-user.ts'
 import { slotOf } from '../src/partition/slot.ts'
 import type { Uri } from '../src/sip/uri.ts'
 
@@ -10,6 +10,8 @@ export interface Aor {
   readonly key: string
   readonly user: string
   readonly domain: string
+  /** What decides which group it belongs to. */
+  readonly identity: string
   readonly slot: number
 }
 
@@ -18,9 +20,10 @@ const MISS_SEC = 5
 /** Misses remembered at most; then all are forgotten, and asked for again. */
 const MISSES = 100_000
 
-export function aorOf(uri: Uri): Aor {
-  const user = canonicalUser(uri.user)
-  return { key: `${user}@${uri.host}`, user, domain: uri.host, slot: slotOf(user) }
+/** `identity` is what the map hashes (`PartitionMap.identityOf`): the user, or in some domains the whole AOR. */
+export function aorOf(uri: Uri, identity = canonicalUserOf(uri)): Aor {
+  const user = canonicalUserOf(uri)
+  return { key: `${user}@${uri.host}`, user, domain: uri.host, identity, slot: slotOf(identity) }
 }
 
 /**

@@ -146,16 +146,15 @@ export class Member implements TransactionUser {
 
   /** A member never answers for a user of another group. */
   #owns(aor: Aor): boolean {
-    const owner = this.#options.cluster().map.ownerOf(aor.user)
+    const owner = this.#options.cluster().map.ownerOf(aor.identity)
     return owner.members.some(({ node }) => node === this.#options.node)
   }
 
   /** Whom a request is for; `undefined` if that is nobody here. */
   #aor(request: Message): Aor | undefined {
     const uri = request.requestMethod === 'REGISTER' ? request.to?.uri : parseUri(request.requestUri)
-    return uri?.isSip && uri.user !== '' && this.#options.cluster().map.serves(uri.host)
-      ? aorOf(uri)
-      : undefined
+    const { map } = this.#options.cluster()
+    return uri?.isSip && uri.user !== '' && map.serves(uri.host) ? aorOf(uri, map.identityOf(uri)) : undefined
   }
 
   /** What fails has been answered; it is our own side's fault, mostly PostgreSQL's. */

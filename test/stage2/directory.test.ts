@@ -33,6 +33,8 @@ t.test('an AOR is user and domain, canonical', async (t) => {
     slot: BOB.slot,
   })
   t.not(aor('sip:Bob@example.com').key, BOB.key)
+  const phone = aor('sip:555-1234@example.com;user=phone')
+  t.match(phone, { key: '5551234@example.com', slot: aor('sip:5551234@example.com').slot })
 })
 
 t.test('who is in memory is not asked for', async (t) => {

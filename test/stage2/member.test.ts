@@ -1,4 +1,5 @@
 import t from 'tap'
+import { slotOf } from '../../src/partition/slot.ts'
 import { H } from '../../src/sip/header.ts'
 import { ackTo, cancelOf } from '../sip/transaction/bench.ts'
 import { binding, edge, here, testCluster, udp } from '../support/cluster.ts'
@@ -172,6 +173,34 @@ t.test('a member never answers for a user of another group', async (t) => {
   t.strictSame(bench.takeWords(), ['503'])
   await bench.receive(request('MESSAGE', `sip:${own}@example.com`))
   t.strictSame(bench.takeWords(), ['404'])
+  await bench.assertEmpty(t)
+})
+
+t.test('a user belongs to whom the map says: by pin, and by user and domain', async (t) => {
+  const b = [{ first: 0, last: 16_383, group: 'b' }]
+  const pinned = new MemberBench({
+    cluster: testCluster({ ranges: b, pins: [{ kind: 'user', value: 'bob', group: 'a' }] }),
+  })
+  await pinned.receive(request('MESSAGE', 'sip:%62ob@example.com'))
+  await pinned.receive(request('MESSAGE', 'sip:carol@example.com'))
+  await settled()
+  t.strictSame(pinned.takeWords().sort(), ['404', '503'])
+  await pinned.assertEmpty(t)
+
+  const slots = slotOf('bob@example.com')
+  const bench = new MemberBench({
+    cluster: testCluster({
+      hashBy: 'user@domain',
+      ranges: [
+        { first: 0, last: slots - 1, group: 'b' },
+        { first: slots, last: slots, group: 'a' },
+        { first: slots + 1, last: 16_383, group: 'b' },
+      ],
+    }),
+  })
+  await bench.receive(request('REGISTER', 'sip:example.com', 'Contact: <sip:bob@10.0.0.1>\r\n'))
+  t.strictSame(bench.takeWords(), ['200'])
+  t.equal(bench.written[0]?.[0]?.slot, slots)
   await bench.assertEmpty(t)
 })
 

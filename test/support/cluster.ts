@@ -1,6 +1,6 @@
 import type { BindingRow } from '../../db/binding-store.ts'
 import type { Cluster, EdgeNode } from '../../src/partition/cluster.ts'
-import { type MapRows, PartitionMap } from '../../src/partition/partition-map.ts'
+import { type HashBy, type MapRows, PartitionMap } from '../../src/partition/partition-map.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { parseUri } from '../../src/sip/uri.ts'
 import { uriKey } from '../../src/sip/uri-compare.ts'
@@ -20,6 +20,8 @@ const ALL_SLOTS = [{ first: 0, last: 16_383, group: 'a' }]
 
 export interface ClusterParts {
   readonly domains?: readonly string[]
+  readonly hashBy?: HashBy
+  readonly pins?: MapRows['pins']
   readonly ranges?: MapRows['ranges']
   /** Who may speak to the inside, besides edge and member. */
   readonly insiders?: readonly string[]
@@ -29,17 +31,18 @@ export interface ClusterParts {
 /** Two groups, `a` with member `m1` and `b` with `m2`; all slots belong to `a` unless `ranges` says otherwise. */
 export function testCluster(parts: ClusterParts = {}): Cluster {
   const { domains = ['example.com'], ranges = ALL_SLOTS, edges = [edge], insiders = [] } = parts
+  const { hashBy = 'user', pins = [] } = parts
   const map = new PartitionMap({
     version: 1,
-    domains: domains.map((name) => ({ name, realm: name })),
+    domains: domains.map((name) => ({ name, realm: name, hashBy })),
     groups: [{ name: 'a' }, { name: 'b' }],
     members: [
       { group: 'a', node: 'm1', role: 'master', priority: 0, address: here.address, port: here.port },
       { group: 'b', node: 'm2', role: 'master', priority: 0, address: '192.0.2.72', port: 5071 },
     ],
     ranges,
-    pins: [],
-  } as MapRows)
+    pins,
+  })
   const insideAddresses = new Set([here.address, edge.inside.address, ...insiders])
   return { map, edges, insideAddresses, keys: { current: Buffer.alloc(32, 7), previous: undefined } }
 }
