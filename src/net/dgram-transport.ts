@@ -40,11 +40,8 @@ export class DgramTransport implements Transport {
   /** @throws TandemError PORT_TAKEN, PORT_FORBIDDEN, ADDRESS_UNAVAILABLE */
   static async open(options: UdpOptions, events: TransportEvents): Promise<DgramTransport> {
     const { address, port, peer } = options
-    const v6 = isIPv6(address)
     const socket = createSocket({
-      type: v6 ? 'udp6' : 'udp4',
-      // A source is then never `::ffff:192.0.2.1`, a second spelling of an address that is compared.
-      ipv6Only: v6,
+      type: isIPv6(address) ? 'udp6' : 'udp4',
       // Addresses are numeric: without this, every send asks the system's resolver.
       lookup: (hostname, _options, callback) => callback(null, hostname, isIPv6(hostname) ? 6 : 4),
     })
