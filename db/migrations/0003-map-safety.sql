@@ -414,7 +414,7 @@ begin
   return null;
 end
 $$;
-comment on function tandem.map_opens() is 'Trigger: takes the map''s lock before a statement touches its tables, and asks for the check at commit';
+comment on function tandem.map_opens() is 'Trigger: takes the map''s lock before a statement touches its tables, and asks for the check at commit; after it, asks again';
 
 create or replace function tandem.map_changes() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -446,6 +446,18 @@ create trigger map_changes before insert or update or delete on tandem.pin
   for each row execute function tandem.map_changes();
 create trigger map_empties before truncate on tandem.pin
   for each statement execute function tandem.map_changes();
+
+-- Where somebody has SET CONSTRAINTS … IMMEDIATE, what map_opens asked for was done before the statement did anything.
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['domain', 'sip_group', 'member', 'slot_range', 'pin'] loop
+    execute format('create trigger map_edited after insert or update or delete or truncate on tandem.%I
+      for each statement execute function tandem.map_opens()', name);
+  end loop;
+end
+$$;
 
 drop trigger check_slot_ranges on tandem.map_state;
 drop function tandem.check_slot_ranges();
