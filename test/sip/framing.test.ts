@@ -176,12 +176,14 @@ t.test('time is linear, byte by byte', async (t) => {
     const bytes = [...text]
     let best = Number.POSITIVE_INFINITY
     for (let round = 0; round < 5; round++) {
-      const startMs = performance.now()
+      // The processor's time, not the clock's: the other files of the suite run beside this one.
+      const start = process.cpuUsage()
       const frames = feed(
         bytes,
         new StreamFramer({ headBytes: size, bodyBytes: size, messageBytes: 2 * size }),
       )
-      best = Math.min(best, performance.now() - startMs)
+      const { user, system } = process.cpuUsage(start)
+      best = Math.min(best, (user + system) / 1000)
       t.equal(frames.length, 1)
     }
     return best
@@ -198,12 +200,13 @@ t.test('torture messages that show what a stream is cut by (RFC 4475)', async (t
     // §3.3.9, §3.1.2.3: what follows cannot be found any more: 400, and the connection is closed.
     t.same(kinds('mcl01'), ['bad-content-length'])
     t.same(kinds('ncl'), ['bad-content-length'])
-    // §3.1.1.8: on a stream it is two requests.
-    const twice = withoutPongs(feed(chunks(read('dblreq'))))
+    // §3.1.1.8: on a stream it is two requests; what is left of the file are empty lines.
+    const frames = feed(chunks(read('dblreq')))
     t.same(
-      twice.map((frame) => frame.kind === 'message' && parseMessage(frame.text)?.method),
+      frames.flatMap((frame) => (frame.kind === 'message' ? parseMessage(frame.text)?.method : [])),
       ['REGISTER', 'INVITE'],
     )
+    t.notOk(frames.some(({ kind }) => kind === 'defect'))
     // §3.1.2.2: more may come; the read timeout ends it.
     const framer = new StreamFramer()
     t.same(feed(chunks(read('clerr')), framer), [])
