@@ -63,7 +63,7 @@ export class Refresher {
 
   /** Reads what has changed; a call while one is under way waits for one that begins after it. */
   async refresh(): Promise<void> {
-    await this.#running?.catch(() => {})
+    if (this.#running) await this.#running.catch(() => {})
     this.#running ??= this.#refresh().finally(() => {
       this.#running = undefined
     })
@@ -72,7 +72,8 @@ export class Refresher {
 
   async stop(): Promise<void> {
     this.#timer?.cancel()
-    await this.#running?.catch(() => {})
+    // Whoever waited for one that has ended may have begun another.
+    while (this.#running) await this.#running.catch(() => {})
   }
 
   async #refresh(): Promise<void> {
