@@ -200,13 +200,13 @@ t.test('torture messages that show what a stream is cut by (RFC 4475)', async (t
     // §3.3.9, §3.1.2.3: what follows cannot be found any more: 400, and the connection is closed.
     t.same(kinds('mcl01'), ['bad-content-length'])
     t.same(kinds('ncl'), ['bad-content-length'])
-    // §3.1.1.8: on a stream it is two requests; what is left of the file are empty lines.
+    // §3.1.1.8: on a stream it is two requests; the archived body is 5 octets longer than it says.
     const frames = feed(chunks(read('dblreq')))
     t.same(
       frames.flatMap((frame) => (frame.kind === 'message' ? parseMessage(frame.text)?.method : [])),
       ['REGISTER', 'INVITE'],
     )
-    t.notOk(frames.some(({ kind }) => kind === 'defect'))
+    t.same(frames.at(-1), { kind: 'defect', defect: 'no-content-length', head: 'C\r\n\r\n' })
     // §3.1.2.2: more may come; the read timeout ends it.
     const framer = new StreamFramer()
     t.same(feed(chunks(read('clerr')), framer), [])
