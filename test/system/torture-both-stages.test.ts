@@ -5,11 +5,15 @@ import type { Cluster } from '../../src/partition/cluster.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { H } from '../../src/sip/header.ts'
 import type { Message } from '../../src/sip/message.ts'
+import { NonceMint } from '../../src/sip/nonce.ts'
 import { respond } from '../../src/sip/response.ts'
 import { Edge } from '../../stage1/edge.ts'
+import { Authenticator } from '../../stage2/authenticator.ts'
+import { Directory } from '../../stage2/directory.ts'
 import { binding, edge as edgeNode, here, testCluster, udp } from '../support/cluster.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { batchOf, FakeTransport, type Sent } from '../support/fake-transport.ts'
-import { MemberBench, read } from '../support/member-bench.ts'
+import { MemberBench, type MemberBenchOptions, read } from '../support/member-bench.ts'
 
 /**
  * test/fixtures/torture/INDEX.md for the two stages: stage 1 as a proxy, stage 2 as registrar and as a proxy. Every
@@ -365,7 +369,7 @@ for (const [file, , fate, details = {}] of TABLE) {
   t.test(`stage 2, ${nameOf(file, details)}: ${fate}`, async (t) => {
     const source = details.from ?? STRANGER
     const cluster = testCluster({ domains: [...DOMAINS, ...HOSTS], insiders: [source.address] })
-    const bench = new MemberBench({ cluster, ...(fate === 401 && { challenge: async () => CHALLENGE }) })
+    const bench = new MemberBench({ cluster, ...(fate === 401 && { challenge: authentication(cluster) }) })
     bench.takeover.whenFresh(() => {})
     const { wire, message } = load(file, details, here)
     if (!message.isRequest) await memberHears(t, bench, message, fate)
@@ -376,11 +380,18 @@ for (const [file, , fate, details = {}] of TABLE) {
   })
 }
 
-const CHALLENGE = {
-  status: 401,
-  reason: 'Unauthorized',
-  headers: [[H.wwwAuthenticate, 'Digest realm="example.com"']],
-} as const
+/** The real one, which knows nobody. */
+function authentication(cluster: Cluster): MemberBenchOptions['challenge'] {
+  const directory = new Directory(async () => undefined)
+  const authenticator = new Authenticator({
+    directory,
+    realmOf: (domain) => domain,
+    nonces: new NonceMint(() => cluster.keys, new FakeClock()),
+    algorithms: ['MD5', 'SHA-256'],
+    log: pino({ level: 'silent' }),
+  })
+  return (request, aor) => authenticator.challenge(request, aor).finally(() => directory.close())
+}
 
 async function memberForwards(
   t: Test,
