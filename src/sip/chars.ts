@@ -32,7 +32,7 @@ export const TOKEN = 1
 export const LWS = 2
 /** What may stand in the user part, besides escapes: see `USER_LENIENT`. */
 export const USER = 4
-/** Host names and IPv4 addresses; `_` because real networks use it. */
+/** Host names in lower case, and IPv4 addresses; `_` because real networks use it. */
 export const HOST = 8
 /** The unquoted value of a header parameter. */
 export const VALUE = 16
@@ -73,7 +73,7 @@ add(TOKEN, `${ALPHANUM}-.!%*_+\`'~`)
 add(LWS, ' \t\r\n')
 add(USER, `${ALPHANUM}${MARK}&=+$,;?/${USER_LENIENT}`)
 addRange(USER, 0x80, 0xff)
-add(HOST, `${ALPHANUM}-._`)
+add(HOST, 'abcdefghijklmnopqrstuvwxyz0123456789-._')
 addRange(VALUE, 0x21, 0xff, '";,<>\x7f')
 addRange(URI, 0x21, 0xff, '"%;?@<>\x7f')
 add(DIGIT, '0123456789')

@@ -1,24 +1,28 @@
 import { CLOSE_BRACKET, DOT, HOST, OPEN_BRACKET } from './chars.ts'
-import { byteAt, hasUpper, indexOf, load, skip } from './scan.ts'
+import { byteAt, indexOf, load, skip } from './scan.ts'
 
 /**
  * The index behind the host (name, IPv4 address or `[IPv6]`) of the loaded text that starts at `start`, or -1 when there
  * is none. Only brackets are matched here; `hostName` judges what stands in them.
  */
 export function skipHost(start: number, end: number): number {
+  hasUpper = false
   if (start < end && byteAt(start) === OPEN_BRACKET) return indexOf(CLOSE_BRACKET, start, end) + 1 || -1
-  const hostEnd = skip(HOST, start, end)
+  let hostEnd = skip(HOST, start, end)
+  for (; hostEnd < end && isUpper(hostEnd); hostEnd = skip(HOST, hostEnd + 1, end)) hasUpper = true
   return hostEnd === start || byteAt(start) === DOT ? -1 : hostEnd
 }
 
-/**
- * The host in the range of the loaded text as it is compared: lower case, IPv6 without brackets in RFC 5952 form;
- * undefined when it is none.
- */
+/** Of the host that `skipHost` has just skipped: spares a second pass over the name. */
+let hasUpper = false
+
+const isUpper = (index: number): boolean => byteAt(index) >= 0x41 && byteAt(index) <= 0x5a
+
+/** The host that `skipHost` has just skipped, as it is compared: lower case, IPv6 in RFC 5952 form without brackets. */
 export function hostName(text: string, start: number, end: number): string | undefined {
   if (byteAt(start) === OPEN_BRACKET) return canonicalIpv6(text.slice(start + 1, end - 1))
   const host = text.slice(start, end)
-  return hasUpper(start, end) ? host.toLowerCase() : host
+  return hasUpper ? host.toLowerCase() : host
 }
 
 /** A host that stands alone, as in `maddr=`; undefined when it is none. */

@@ -1,7 +1,8 @@
-import { AT, COLON, COMMA, GREATER, LESS, LWS, QUESTION, QUOTE, SEMI, TOKEN } from './chars.ts'
+import { AT, COLON, COMMA, GREATER, LESS, LWS, QUESTION, QUOTE, SEMI, SP, TOKEN } from './chars.ts'
 import { findParam, found, readParam, unquote } from './params.ts'
+import { SIP_URI, TOKEN as TOKEN_PATTERN } from './patterns.ts'
 import { byteAt, equalsIgnoreCase, indexOf, isOf, load, skip, skipLws, skipQuoted, trimEnd } from './scan.ts'
-import { parseUri, type Uri } from './uri.ts'
+import { parseUri, type Uri, usualUri } from './uri.ts'
 
 /** A name-addr or addr-spec with its header parameters (RFC 3261 §20.10): From, To, Contact, Route and their kin. */
 export class NameAddr {
@@ -17,9 +18,9 @@ export class NameAddr {
   readonly #end: number
   readonly #tagStart: number
   readonly #tagEnd: number
-  #uri: Uri | undefined | null = null
+  #uri: Uri | undefined | null
 
-  constructor(source: string, start: number, end: number) {
+  constructor(source: string, start: number, end: number, uri: Uri | null) {
     this.isBracketed = part.isBracketed
     this.#source = source
     this.#start = start
@@ -30,6 +31,7 @@ export class NameAddr {
     this.#end = end
     this.#tagStart = part.tagStart
     this.#tagEnd = part.tagEnd
+    this.#uri = uri
   }
 
   /** Raw, with its quotes if it has any; '' when there is none. */
@@ -79,11 +81,46 @@ const part = {
   tagEnd: 0,
 }
 
+const DISPLAY = `(?:"[^"\\\\\\r\\n]*"|${TOKEN_PATTERN}(?: ${TOKEN_PATTERN})*)`
+
+const PARAM = `;(?![Tt][Aa][Gg]\\b)${TOKEN_PATTERN}(?:=(?:${TOKEN_PATTERN}|"[^"\\\\\\r\\n]*"))?`
+
+/** Groups: what stands before `<`; the URI's; the header parameters; tag. */
+const USUAL = new RegExp(`(${DISPLAY}? ?)<${SIP_URI}>((?:;tag=(${TOKEN_PATTERN}))?(?:${PARAM})*)`, 'y')
+
 /**
  * Parses the one value that is all of the range. undefined when it is malformed: quotes or `<>` unbalanced, commas
  * outside them, an addr-spec with `?`, bad parameters. Whether the URI itself is good, `uri` tells.
  */
 export function parseNameAddr(text: string, start = 0, end = text.length): NameAddr | undefined {
+  USUAL.lastIndex = start
+  const match = USUAL.exec(text)
+  const usual = match !== null && USUAL.lastIndex === end ? usualNameAddr(text, start, end, match) : undefined
+  return usual ?? scanNameAddr(text, start, end)
+}
+
+function usualNameAddr(
+  text: string,
+  start: number,
+  end: number,
+  match: RegExpExecArray,
+): NameAddr | undefined {
+  const before = match[1] as string
+  const tag = match[6]
+  part.paramsStart = end - (match[5] as string).length
+  part.tagStart = part.paramsStart + ';tag='.length
+  part.tagEnd = tag === undefined ? 0 : part.tagStart + tag.length
+  part.uriStart = start + before.length + 1
+  part.uriEnd = part.paramsStart - 1
+  // The pattern lets at most the last character be white space.
+  part.displayEnd = part.uriStart - (before.charCodeAt(before.length - 1) === SP ? 2 : 1)
+  part.isBracketed = true
+  const uri = usualUri(text, part.uriStart, part.uriEnd, match, 2)
+  return uri && new NameAddr(text, start, end, uri)
+}
+
+/** The whole grammar, for what is spelt less usually. */
+export function scanNameAddr(text: string, start = 0, end = text.length): NameAddr | undefined {
   if (!load(text)) return undefined
   const first = skipLws(start, end)
   const last = trimEnd(first, end)
@@ -93,7 +130,7 @@ export function parseNameAddr(text: string, start = 0, end = text.length): NameA
   if (uriEnd < 0 || part.uriEnd === part.uriStart) return undefined
   part.displayEnd = open === NONE ? first : trimEnd(first, open)
   part.paramsStart = skipLws(uriEnd, last)
-  return scanParams(last) ? new NameAddr(text, first, last) : undefined
+  return scanParams(last) ? new NameAddr(text, first, last, null) : undefined
 }
 
 const NONE = -1

@@ -100,8 +100,19 @@ export function splitList(text: string, start = 0, end = text.length): string[] 
   return elements
 }
 
+/** Up to what could end an element or hide a comma, or to a fold. */
+const PLAIN = /[^,"<\n]*/y
+
 /** The index of the comma that ends the list element at `start`, or `end`. An unclosed quote or `<` takes the rest. */
 export function elementEnd(text: string, start: number, end: number): number {
+  PLAIN.lastIndex = start
+  PLAIN.test(text)
+  const plainEnd = PLAIN.lastIndex
+  if (plainEnd >= end) return end
+  return text.charCodeAt(plainEnd) === COMMA ? plainEnd : scanElement(text, plainEnd, end)
+}
+
+function scanElement(text: string, start: number, end: number): number {
   if (!load(text)) return end
   for (let i = start; i < end; i++) {
     const c = byteAt(i)

@@ -1,4 +1,4 @@
-import { BACKSLASH, classes, hexValue, LWS, PERCENT, QUOTE } from './chars.ts'
+import { BACKSLASH, classes, hexValue, LWS, PERCENT, QUOTE, SP } from './chars.ts'
 
 /**
  * Scanning of wire text. The text of a message is copied once into an array of bytes (55 ns for 500 bytes), and all
@@ -43,12 +43,17 @@ export function skip(bits: number, start: number, end: number): number {
   return i
 }
 
+/** Where nothing is to be skipped, which is nearly always, the caller inlines the comparison and calls nothing. */
 export function skipLws(start: number, end: number): number {
-  return skip(LWS, start, end)
+  return start < end && byteAt(start) <= SP ? skip(LWS, start, end) : start
 }
 
 /** The end of the range without its trailing white space. */
 export function trimEnd(start: number, end: number): number {
+  return end > start && byteAt(end - 1) <= SP ? trimLws(start, end) : end
+}
+
+function trimLws(start: number, end: number): number {
   let i = end
   while (i > start && isOf(LWS, i - 1)) i--
   return i
@@ -89,14 +94,6 @@ export function equalsIgnoreCase(start: number, end: number, lower: string): boo
     if (c !== expected && (c < 0x41 || c > 0x5a || (c | 0x20) !== expected)) return false
   }
   return true
-}
-
-export function hasUpper(start: number, end: number): boolean {
-  for (let i = start; i < end; i++) {
-    const c = byteAt(i)
-    if (c >= 0x41 && c <= 0x5a) return true
-  }
-  return false
 }
 
 /** The number in the range; -1 when it is empty, not all digits, or above `max`. */

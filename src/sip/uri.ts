@@ -1,6 +1,7 @@
 import { AT, COLON, DIGIT, EQUALS, PERCENT, QUESTION, SEMI, URI, USER } from './chars.ts'
 import { decodeEscapes } from './escapes.ts'
 import { formatHostPort, hostName, skipHost } from './host.ts'
+import { portOf, SIP_URI } from './patterns.ts'
 import { byteAt, equalsIgnoreCase, indexOf, isEscape, isOf, load, readNumber, skip } from './scan.ts'
 
 /** `sip`, `sips` and `tel` are understood; of any other scheme only the name is known. */
@@ -123,8 +124,41 @@ function isNamed(text: string, start: number, end: number, name: string): boolea
   return end - start > name.length && decodeEscapes(text.slice(start, end)).toLowerCase() === name
 }
 
+const USUAL = new RegExp(SIP_URI, 'y')
+
 /** Parses the URI that is all of the range; undefined when it is malformed by its scheme's grammar. */
 export function parseUri(text: string, start = 0, end = text.length): Uri | undefined {
+  USUAL.lastIndex = start
+  const match = USUAL.exec(text)
+  const usual = match !== null && USUAL.lastIndex === end ? usualUri(text, start, end, match, 1) : undefined
+  return usual ?? scanUri(text, start, end)
+}
+
+/** The URI that a pattern has found in the range, `SIP_URI`'s groups beginning with number `group`. */
+export function usualUri(
+  text: string,
+  start: number,
+  end: number,
+  match: RegExpExecArray,
+  group: number,
+): Uri | undefined {
+  const user = match[group] ?? ''
+  const host = match[group + 1] as string
+  const digits = match[group + 2]
+  const port = portOf(digits)
+  if (port < 0) return undefined
+  const userStart = start + 4
+  part.userEnd = part.passwordEnd = userStart + user.length
+  part.paramsStart =
+    (user === '' ? userStart : part.userEnd + 1) +
+    host.length +
+    (digits === undefined ? 0 : digits.length + 1)
+  part.headersStart = end
+  return new Uri(text, start, end, 'sip', user, host, port)
+}
+
+/** The whole grammar, for what is spelt less usually. */
+export function scanUri(text: string, start = 0, end = text.length): Uri | undefined {
   if (!load(text)) return undefined
   const colon = indexOf(COLON, start, end)
   switch (colon - start) {

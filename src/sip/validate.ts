@@ -76,11 +76,12 @@ function checkLines(message: Message): Defect | undefined {
   let seen = 0
   let repeated = 0
   let vias = 0
-  let start = message.headersStart
+  let longest = 0
+  let before = message.headersStart
   for (let line = 0; line < message.lineCount; line++) {
-    const end = message.lineEnd(line)
-    if (end - start > limits.headerBytes) return bad('Header Too Long', 513)
-    start = end
+    const start = message.lineStart(line)
+    longest = Math.max(longest, start - before)
+    before = start
     const id = message.lineId(line)
     // 1 << id counts modulo 32: ids from 31 up are none of ours.
     if (id > 30) continue
@@ -89,6 +90,7 @@ function checkLines(message: Message): Defect | undefined {
     repeated |= seen & bit
     seen |= bit
   }
+  if (Math.max(longest, message.headersEnd - before) > limits.headerBytes) return bad('Header Too Long', 513)
   if (vias > limits.viaCount) return bad('Too Many Vias', 513)
   if ((repeated & SINGLE) !== 0) return bad(`Repeated ${nameOf(repeated & SINGLE)}`)
   if ((MANDATORY & ~seen) !== 0) return bad(`Missing ${nameOf(MANDATORY & ~seen)}`)
@@ -112,7 +114,7 @@ function checkTopVia(message: Message): Defect | undefined {
   const via = message.topVia
   if (via === undefined) return bad('Bad Via')
   // RFC 4475 §3.2.1: the cookie alone names no transaction.
-  return via.hasMagicCookie && via.branch.length === MAGIC_COOKIE.length ? bad('Bad Branch') : undefined
+  return via.branch === MAGIC_COOKIE ? bad('Bad Branch') : undefined
 }
 
 function checkCSeq(request: Message): Defect | undefined {
@@ -125,7 +127,8 @@ function checkCSeq(request: Message): Defect | undefined {
 function checkAddresses(request: Message): Defect | undefined {
   if (request.from?.uri === undefined) return bad('Bad From')
   if (request.to?.uri === undefined) return bad('Bad To')
-  return request.callId === '' ? bad('Bad Call-ID') : undefined
+  const callId = request.find(H.callId)
+  return request.valueEnd(callId) === request.valueStart(callId) ? bad('Bad Call-ID') : undefined
 }
 
 /** §18.3: the body is as long as it says, or nobody knows where it ends. What came behind it is gone already. */

@@ -2,6 +2,7 @@ import { COLON, COMMA, DIGIT, SEMI, SLASH, TOKEN } from './chars.ts'
 import { defaultPort, type Endpoint, isTransportName } from './endpoint.ts'
 import { canonicalIpv6, formatHostPort, hostName, isUnroutable, skipHost } from './host.ts'
 import { findParam, found, readParam } from './params.ts'
+import { HOST_NAME, PORT, portOf, TOKEN as TOKEN_PATTERN } from './patterns.ts'
 import { byteAt, equalsIgnoreCase, load, readNumber, skip, skipLws, trimEnd } from './scan.ts'
 
 /** RFC 3261 §8.1.1.7: a branch that begins so identifies its transaction all by itself. */
@@ -32,12 +33,12 @@ export class Via {
   readonly #rportStart: number
   readonly #rportEnd: number
 
-  constructor(source: string, start: number, end: number, transport: string, host: string, port: number) {
+  constructor(source: string, start: number, end: number, host: string, port: number) {
     this.#source = source
     this.#start = start
     this.#end = end
     this.#paramsStart = part.paramsStart
-    this.transport = transport
+    this.transport = part.transport
     this.host = host
     this.port = port
     this.hasRport = part.hasRport
@@ -102,7 +103,8 @@ export class Via {
     const between = this.#source.slice(first, second)
     const rest = this.#source.slice(isRportFirst ? this.#receivedEnd : this.#rportEnd, this.#end)
     const text = isRportFirst ? kept + rport + between + rest : kept + between + rport + rest
-    return received === undefined ? text : `${text};received=${received}`
+    // A `;` with nothing behind it is let pass (see `readParam`), two of them would not be.
+    return received === undefined ? text : `${text}${text.endsWith(';') ? '' : ';'}received=${received}`
   }
 
   /** sent-by as it is compared in transaction matching (§17.2.3): the port always there. */
@@ -118,6 +120,7 @@ function addressOf(value: string | undefined): string | undefined {
 
 /** The scanner's findings for the constructor. */
 const part = {
+  transport: 'udp',
   branchStart: 0,
   branchEnd: 0,
   receivedStart: 0,
@@ -129,19 +132,65 @@ const part = {
   paramsStart: 0,
 }
 
+const RPORT = `(;rport(?:=${PORT})?)?`
+
+/** Groups: transport, host, port, rport, branch, rport, received, rport. */
+const USUAL = new RegExp(
+  `SIP/2\\.0/(UDP|TCP|TLS) (${HOST_NAME})(?::(${PORT}))?${RPORT};branch=(${TOKEN_PATTERN})${RPORT}(;received=[0-9.]+)?${RPORT}`,
+  'y',
+)
+
 /**
  * Parses the Via value in the range, up to a comma if there is one; undefined when it is malformed. White space, folded
  * or not, may stand around every `/`, `:`, `;` and `=`.
  */
 export function parseVia(text: string, start = 0, end = text.length): Via | undefined {
+  USUAL.lastIndex = start
+  const match = USUAL.exec(text)
+  const last = USUAL.lastIndex
+  const isWhole = match !== null && (last === end || (last < end && text.charCodeAt(last) === COMMA))
+  return (isWhole ? usualVia(text, start, last, match) : undefined) ?? scanVia(text, start, end)
+}
+
+function usualVia(text: string, start: number, end: number, match: RegExpExecArray): Via | undefined {
+  const host = match[2] as string
+  const port = portOf(match[3])
+  const branch = match[5] as string
+  const rport = match[4] ?? match[6] ?? match[8]
+  if (port < 0 || lengthOf(match[4]) + lengthOf(match[6]) + lengthOf(match[8]) !== lengthOf(rport))
+    return undefined
+  part.transport = match[1] === 'UDP' ? 'udp' : (match[1] as string).toLowerCase()
+  part.paramsStart =
+    start + PROTOCOL_LENGTH + host.length + (match[3] === undefined ? 0 : match[3].length + 1)
+  part.branchStart = part.paramsStart + lengthOf(match[4]) + ';branch='.length
+  part.branchEnd = part.branchStart + branch.length
+  const behindBranch = part.branchEnd + lengthOf(match[6])
+  // What is not there is an empty range at the start of the parameters.
+  part.receivedStart = match[7] === undefined ? part.paramsStart : behindBranch
+  part.receivedEnd = part.receivedStart + lengthOf(match[7])
+  part.hasRport = rport !== undefined
+  part.rportStart = part.paramsStart
+  if (match[6] !== undefined) part.rportStart = part.branchEnd
+  if (match[8] !== undefined) part.rportStart = behindBranch + lengthOf(match[7])
+  part.rportEnd = part.rportStart + lengthOf(rport)
+  part.rport =
+    rport === undefined || rport.length === RPORT_NAME ? 0 : Math.max(0, portOf(rport.slice(RPORT_NAME + 1)))
+  return new Via(text, start, end, host, port)
+}
+
+const PROTOCOL_LENGTH = 'SIP/2.0/UDP '.length
+const RPORT_NAME = ';rport'.length
+
+function lengthOf(group: string | undefined): number {
+  return group === undefined ? 0 : group.length
+}
+
+/** The whole grammar, for what is spelt less usually. */
+export function scanVia(text: string, start = 0, end = text.length): Via | undefined {
   if (!load(text)) return undefined
   const first = skipLws(start, end)
-  const version = skipProtocolPart(first, end)
-  const transport = version < 0 ? -1 : skipProtocolPart(version, end)
-  const transportEnd = transport < 0 ? -1 : skip(TOKEN, transport, end)
-  const hostStart = skipLws(transportEnd, end)
-  if (transportEnd <= transport || hostStart === transportEnd) return undefined
-
+  const hostStart = scanProtocol(text, first, end)
+  if (hostStart < 0) return undefined
   const hostEnd = skipHost(hostStart, end)
   if (hostEnd < 0) return undefined
   let i = skipLws(hostEnd, end)
@@ -156,14 +205,18 @@ export function parseVia(text: string, start = 0, end = text.length): Via | unde
   const paramsEnd = scanParams(i, end)
   const host = hostName(text, hostStart, hostEnd)
   if (host === undefined || paramsEnd < 0) return undefined
-  return new Via(
-    text,
-    first,
-    trimEnd(first, paramsEnd),
-    transportOf(text, transport, transportEnd),
-    host,
-    port,
-  )
+  return new Via(text, first, trimEnd(first, paramsEnd), host, port)
+}
+
+/** Notes the transport; the index of the sent-by, or -1. */
+function scanProtocol(text: string, start: number, end: number): number {
+  const version = skipProtocolPart(start, end)
+  const transport = version < 0 ? -1 : skipProtocolPart(version, end)
+  const transportEnd = transport < 0 ? -1 : skip(TOKEN, transport, end)
+  const hostStart = skipLws(transportEnd, end)
+  if (transportEnd <= transport || hostStart === transportEnd) return -1
+  part.transport = transportOf(text, transport, transportEnd)
+  return hostStart
 }
 
 /** The index behind `token LWS "/" LWS`, or -1. */
@@ -254,8 +307,15 @@ export function responseTarget(via: Via): Endpoint | undefined {
   return { transport, address, port: usesRport ? via.rport : sentByPort }
 }
 
+const PROTOCOLS = {
+  udp: 'SIP/2.0/UDP',
+  tcp: 'SIP/2.0/TCP',
+  tls: 'SIP/2.0/TLS',
+  ws: 'SIP/2.0/WS',
+  wss: 'SIP/2.0/WSS',
+} as const
+
 /** A Via value of our own; `params` begins with `;` or is empty. */
 export function formatVia(sender: Endpoint, branch: string, params = ''): string {
-  const transport = sender.transport.toUpperCase()
-  return `SIP/2.0/${transport} ${formatHostPort(sender.address, sender.port)};branch=${branch}${params}`
+  return `${PROTOCOLS[sender.transport]} ${formatHostPort(sender.address, sender.port)};branch=${branch}${params}`
 }
