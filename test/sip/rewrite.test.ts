@@ -308,7 +308,7 @@ t.test('one message, several rewrites', async (t) => {
   t.equal(new Rewrite(request).toString(), request.text)
 })
 
-t.test('what is set is read back', async (t) => {
+t.test('what is set is read back', async () => {
   const ids = [H.via, H.route, H.from, H.maxForwards, H.path, H.contentType]
   const line = fc.constantFrom(
     'Via: a, b',
