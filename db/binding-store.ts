@@ -1,7 +1,7 @@
 import type { Database } from './database.ts'
 import { sqlState } from './database-error.ts'
 import { type RevCursor, refreshPoint } from './rev-cursor.ts'
-import { type Slots, slotCondition } from './slot-ranges.ts'
+import { type IdentityColumns, type Share, type Slots, shareCondition, slotCondition } from './slot-ranges.ts'
 import { fromSql, fromSqlOrNull, toSql, toSqlOrNull } from './wire-text.ts'
 
 /** One registered contact. Texts are wire text. */
@@ -49,6 +49,8 @@ export interface WriteResult {
   /** Rows that PostgreSQL cannot hold, with the reason; the others were written. */
   readonly failed: readonly { readonly row: BindingRow; readonly error: unknown }[]
 }
+
+const IDENTITY: IdentityColumns = { user: "split_part(aor, '@', 1)", aor: 'aor' }
 
 const READ = `slot, aor, key, contact, params, q, array_to_string(path, E'\\n'), call_id, cseq, instance, reg_id,
   user_agent, received, (date_part('epoch', expires_at) * 1000)::bigint,
@@ -183,22 +185,22 @@ function toBinding(column: unknown[]): BindingRow {
 }
 
 /**
- * All live bindings of these slots, in one snapshot, in batches of `batchRows`, in no order. To go on with
+ * All live bindings of these shares, in one snapshot, in batches of `batchRows`, in no order. To go on with
  * {@link readBindingsSince}, take the cursor (`startCursor`) before this.
  * @throws TandemError, as {@link Database.query}
  */
 export async function* streamBindings(
   db: Database,
-  ranges: readonly Slots[],
+  shares: readonly Share[],
   batchRows = 5_000,
 ): AsyncGenerator<BindingRow[], void, void> {
   const text = `select ${READ} from tandem.binding
-    where ${slotCondition(ranges)} and not deleted and expires_at > now()`
+    where ${shareCondition(shares, IDENTITY)} and not deleted and expires_at > now()`
   for await (const rows of db.stream(text, batchRows)) yield rows.map(toBinding)
 }
 
 /**
- * Rows of these slots that changed since the cursor's last look, tombstones and expired ones included, in no order; and moves
+ * Rows of these shares that changed since the cursor's last look, tombstones and expired ones included, in no order; and moves
  * the cursor. A row may come more than once: the one with the highest `rev` is the truth. See {@link RevCursor} for
  * why none is missed.
  * @throws TandemError, as {@link Database.query}; the cursor then stays where it was
@@ -206,11 +208,11 @@ export async function* streamBindings(
 export async function readBindingsSince(
   db: Database,
   cursor: RevCursor,
-  ranges: readonly Slots[],
+  shares: readonly Share[],
 ): Promise<BindingRow[]> {
   const point = await refreshPoint(db)
   const from = cursor.from(point)
-  const text = `select ${READ} from tandem.binding where rev > $1 and ${slotCondition(ranges)}`
+  const text = `select ${READ} from tandem.binding where rev > $1 and ${shareCondition(shares, IDENTITY)}`
   const rows = await db.queryArrays(text, [from])
   cursor.moveTo(point)
   return rows.map(toBinding)

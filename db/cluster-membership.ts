@@ -1,13 +1,15 @@
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
+import { TandemError } from '../src/ops/errors.ts'
 import { parseHostPort } from '../src/ops/host-port.ts'
 import { type Cluster, type EdgeNode, udpEndpoint } from '../src/partition/cluster.ts'
 import { PartitionMap } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
+import { loadCluster, type SavedCluster, saveCluster } from './cluster-file.ts'
 import { loadClusterKeys } from './cluster-key-store.ts'
-import type { Database, Log, Subscription } from './database.ts'
+import type { Database, Log } from './database.ts'
 import { loadMap, type MapSnapshot } from './map-store.ts'
-import { watchMap } from './map-watch.ts'
+import { type MapWatch, watchMap } from './map-watch.ts'
 import { heartbeat, type NodeReport, type NodeRow, type NodeState, registerNode } from './node-store.ts'
 
 export type Identity = Pick<NodeReport, 'name' | 'stage' | 'addresses' | 'version'>
@@ -19,6 +21,8 @@ export interface MembershipOptions {
   readonly intervalMs: number
   readonly clock: Clock
   readonly log: Log
+  /** Where the last good map is kept, for a start while PostgreSQL is away. */
+  readonly file: string
 }
 
 /** Keys are rotated by hand and both are accepted for long, so this need not be quick. */
@@ -31,32 +35,44 @@ const LEAVE_LIMIT_MS = 1_000
 export class ClusterMembership {
   readonly #options: MembershipOptions
   #cluster: Cluster
+  #snapshot: MapSnapshot
   #state: NodeState = 'loading'
   #reason: string | null = null
-  #watch: Subscription | undefined
+  #watch: MapWatch | undefined
   #timer: Timer | undefined
   #beating: Promise<void> = Promise.resolve()
   /** Beats under way or waiting their turn. */
   #due = 0
   #beats = 0
   #missed = false
+  /** Whether this process has put its row in place. */
+  #entered = false
+  #saving: Promise<void> = Promise.resolve()
   #onChange: (cluster: Cluster) => void = () => {}
 
-  private constructor(options: MembershipOptions, cluster: Cluster) {
+  private constructor(
+    options: MembershipOptions,
+    { snapshot, keys }: Pick<SavedCluster, 'snapshot' | 'keys'>,
+  ) {
     this.#options = options
-    this.#cluster = cluster
+    this.#snapshot = snapshot
+    this.#cluster = clusterOf(snapshot, keys)
   }
 
-  /** Reads the cluster and enters the node, as loading. @throws TandemError, as `Database.query` */
+  /**
+   * Reads the cluster and enters the node, as loading. While PostgreSQL is away the last map that was saved here serves,
+   * and the node is entered when PostgreSQL is back.
+   * @throws TandemError, as `Database.query`, when nothing is saved either
+   */
   static async join(options: MembershipOptions): Promise<ClusterMembership> {
     const { db, clock } = options
-    const [snapshot, keys] = [await loadMap(db), await loadClusterKeys(db)]
-    const membership = new ClusterMembership(options, clusterOf(snapshot, keys))
-    await registerNode(db, membership.#report())
+    const membership = new ClusterMembership(options, await readCluster(options))
+    await membership.#beat()
+    membership.#save()
     membership.#watch = watchMap(db, {
       intervalMs: options.intervalMs,
       clock,
-      known: snapshot,
+      known: membership.#snapshot,
       onChange: (changed) => membership.#adopt(changed),
       onError: (error) => options.log.debug({ err: error }, 'map not read; the last one stays in force'),
     })
@@ -72,6 +88,11 @@ export class ClusterMembership {
   /** Who hears of every new cluster, after it is in force. */
   set onChange(hearer: (cluster: Cluster) => void) {
     this.#onChange = hearer
+  }
+
+  /** Reads the map now; resolves when it is in force, or could not be read. */
+  async refresh(): Promise<void> {
+    await this.#watch?.refresh()
   }
 
   /** What the node says of itself from now on; the others hear of it soon. */
@@ -91,6 +112,7 @@ export class ClusterMembership {
     })
     await Promise.race([this.report('stopped'), late])
     limit?.cancel()
+    await this.#saving
   }
 
   #adopt(snapshot: MapSnapshot): void {
@@ -104,12 +126,24 @@ export class ClusterMembership {
       return log.warn({ err: error }, `map version ${to} is no map; version ${from} stays in force`)
     }
     if (to !== from) log.info({ from, to }, `map version ${to} in force`)
+    this.#snapshot = snapshot
     this.#replace(cluster)
   }
 
   #replace(cluster: Cluster): void {
     this.#cluster = cluster
+    this.#save()
     this.#onChange(cluster)
+  }
+
+  #save(): void {
+    const { file, clock, log } = this.#options
+    const saved = { snapshot: this.#snapshot, keys: this.#cluster.keys, savedAt: clock.now() }
+    this.#saving = this.#saving
+      .then(() => saveCluster(file, saved))
+      .catch((error: unknown) =>
+        log.warn({ err: error, file }, 'the map could not be saved for a start without PostgreSQL'),
+      )
   }
 
   #report(): NodeReport {
@@ -135,8 +169,9 @@ export class ClusterMembership {
   async #beatNow(): Promise<void> {
     const { db, log } = this.#options
     try {
-      const known = await heartbeat(db, this.#report())
-      if (!known) await registerNode(db, this.#report())
+      const isKnown = this.#entered && (await heartbeat(db, this.#report()))
+      if (!isKnown) await registerNode(db, this.#report())
+      this.#entered = true
       if (++this.#beats % KEYS_EVERY_BEATS === 0) await this.#readKeys()
       if (this.#missed) log.info('PostgreSQL answers again')
       this.#missed = false
@@ -152,6 +187,32 @@ export class ClusterMembership {
     if (!isSame(keys, this.#cluster.keys)) this.#replace({ ...this.#cluster, keys })
   }
 }
+
+async function readCluster({
+  db,
+  file,
+  clock,
+  log,
+}: MembershipOptions): Promise<Pick<SavedCluster, 'snapshot' | 'keys'>> {
+  try {
+    return { snapshot: await loadMap(db), keys: await loadClusterKeys(db) }
+  } catch (error) {
+    const saved = isAway(error) ? await loadCluster(file) : undefined
+    if (!saved) throw error
+    const ageSec = Math.round((clock.now() - saved.savedAt) / 1000)
+    const { version } = saved.snapshot
+    log.warn(
+      { err: error, version, ageSec },
+      `PostgreSQL is away: map version ${version}, saved ${ageSec} s ago, is in force`,
+    )
+    return saved
+  }
+}
+
+/** Whether waiting may help; what an operator has to put right ends the start. */
+const isAway = (error: unknown): boolean =>
+  error instanceof TandemError &&
+  (error.code === 'DATABASE_UNREACHABLE' || error.code === 'DATABASE_READ_ONLY')
 
 const isSame = (a: ClusterKeys, b: ClusterKeys): boolean =>
   equal(a.current, b.current) && equal(a.previous, b.previous)

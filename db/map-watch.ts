@@ -18,20 +18,20 @@ export interface WatchOptions {
  * Keeps a caller's map up to date: a notification, or a reconnect of the listener, reads it at once; the interval
  * reads the version alone, so that a missed notification costs one interval and nothing else.
  */
-export function watchMap(db: Database, options: WatchOptions): Subscription {
+export function watchMap(db: Database, options: WatchOptions): MapWatch {
   const watch = new MapWatch(db, options)
   watch.start()
   return watch
 }
 
-class MapWatch implements Subscription {
+export class MapWatch implements Subscription {
   readonly #db: Database
   readonly #options: WatchOptions
   readonly #clock: Clock
   #known: MapVersion | undefined
   #subscription: Subscription | undefined
   #timer: Timer | undefined
-  #reading = false
+  #reading: Promise<void> | undefined
   #again = false
   #stopped = false
 
@@ -61,13 +61,21 @@ class MapWatch implements Subscription {
     })
   }
 
+  /** Reads now; resolves when what was in PostgreSQL at the call is in force, or could not be read. */
+  refresh(): Promise<void> {
+    return this.#read()
+  }
+
   /** One at a time; whatever happens meanwhile asks for one more. */
-  async #read(): Promise<void> {
-    if (this.#reading) {
-      this.#again = true
-      return
-    }
-    this.#reading = true
+  #read(): Promise<void> {
+    if (this.#reading) this.#again = true
+    this.#reading ??= this.#readAll().finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading
+  }
+
+  async #readAll(): Promise<void> {
     try {
       do {
         this.#again = false
@@ -75,8 +83,6 @@ class MapWatch implements Subscription {
       } while (this.#again && !this.#stopped)
     } catch (error) {
       if (!this.#stopped) this.#options.onError(error)
-    } finally {
-      this.#reading = false
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Database } from './database.ts'
 import { type RevCursor, refreshPoint } from './rev-cursor.ts'
-import { type Slots, slotCondition } from './slot-ranges.ts'
+import { type IdentityColumns, type Share, shareCondition } from './slot-ranges.ts'
 import { fromSql, toSql } from './wire-text.ts'
 
 /** A user who may register and call. Texts are wire text. */
@@ -31,6 +31,8 @@ export type SubscriberChange =
 
 export type Ha1s = Pick<SubscriberRow, 'ha1Md5' | 'ha1Sha256' | 'ha1Sha512256'>
 
+const IDENTITY: IdentityColumns = { user: 'username', aor: "username || '@' || domain" }
+
 const READ = 'domain, username, slot, enabled, ha1_md5, ha1_sha256, ha1_sha512_256, rev'
 
 function toSubscriber(column: unknown[]): SubscriberRow {
@@ -47,36 +49,36 @@ function toSubscriber(column: unknown[]): SubscriberRow {
 }
 
 /**
- * All subscribers of these slots, in one snapshot, in batches of `batchRows`, in no order. To go on with
+ * All subscribers of these shares, in one snapshot, in batches of `batchRows`, in no order. To go on with
  * {@link readSubscribersSince}, take the cursor (`startCursor`) before this.
  * @throws TandemError, as {@link Database.query}
  */
 export async function* streamSubscribers(
   db: Database,
-  ranges: readonly Slots[],
+  shares: readonly Share[],
   batchRows = 5_000,
 ): AsyncGenerator<SubscriberRow[], void, void> {
-  const text = `select ${READ} from tandem.subscriber where ${slotCondition(ranges)}`
+  const text = `select ${READ} from tandem.subscriber where ${shareCondition(shares, IDENTITY)}`
   for await (const rows of db.stream(text, batchRows)) yield rows.map(toSubscriber)
 }
 
 /**
- * What happened to subscribers of these slots since the cursor's last look; and moves the cursor. In the order of change;
+ * What happened to subscribers of these shares since the cursor's last look; and moves the cursor. In the order of change;
  * a change may come more than once.
  * @throws TandemError, as {@link Database.query}; the cursor then stays where it was
  */
 export async function readSubscribersSince(
   db: Database,
   cursor: RevCursor,
-  ranges: readonly Slots[],
+  shares: readonly Share[],
 ): Promise<SubscriberChange[]> {
-  const slots = slotCondition(ranges)
+  const isShared = shareCondition(shares, IDENTITY)
   const point = await refreshPoint(db)
   const from = cursor.from(point)
-  const text = `select ${READ}, false as removed from tandem.subscriber where rev > $1 and ${slots}
+  const text = `select ${READ}, false as removed from tandem.subscriber where rev > $1 and ${isShared}
     union all
     select domain, username, slot, false, null, null, null, rev, true from tandem.subscriber_removed
-      where rev > $1 and ${slots}
+      where rev > $1 and ${isShared}
     order by rev`
   const rows = await db.queryArrays(text, [from])
   cursor.moveTo(point)

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { DemoAddresses } from '../db/demo.ts'
 import { toEnvironment } from '../src/ops/config-env.ts'
 import type { Config } from '../src/ops/config-schema.ts'
@@ -16,8 +17,9 @@ const MEMBER_NAMES = ['a1', 'a2', 'b1', 'b2']
 
 /** The nodes that `tandem up` runs, each with a whole configuration of its own. */
 export function planNodes(config: Config, databaseUrl: readonly string[]): PlannedNode[] {
-  const { host, edgePorts, insidePorts, memberPorts } = config.up
-  const common = { ...config, database: { ...config.database, url: databaseUrl } }
+  const { host, edgePorts, insidePorts, memberPorts, dataDir } = config.up
+  const database = { ...config.database, url: databaseUrl }
+  const common = { ...config, database, stateDir: join(dataDir, 'nodes') }
   const at = (port: number | undefined): HostPort => ({ address: host, port: port ?? 0 })
   const edges = STAGE1_NAMES.map((name, i): PlannedNode => {
     const stage1 = { ...config.stage1, edge: at(edgePorts[i]), inside: at(insidePorts[i]) }

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { ClusterMembership } from '../db/cluster-membership.ts'
 import { Database } from '../db/database.ts'
 import { DgramTransport } from '../src/net/dgram-transport.ts'
@@ -26,7 +27,7 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
     outside: udpEndpoint(stage1.edge),
     inside: udpEndpoint(stage1.inside),
   }
-  const db = await Database.open({ ...config.database, node }, log)
+  const db = new Database({ ...config.database, node }, log)
   const membership = await ClusterMembership.join({
     db,
     identity: {
@@ -35,6 +36,7 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
       addresses: { edge: formatHostPort(stage1.edge), inside: formatHostPort(stage1.inside) },
       version: null,
     },
+    file: join(config.stateDir, `${node}.map`),
     intervalMs: config.refreshIntervalMs,
     clock: systemClock,
     log,

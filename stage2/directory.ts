@@ -19,6 +19,8 @@ export interface Aor {
 const MISS_SEC = 5
 /** Misses remembered at most; then all are forgotten, and asked for again. */
 const MISSES = 100_000
+/** How many {@link Directory.forget} looks at in one go: about a millisecond's work. */
+const CHUNK = 5_000
 
 /** `identity` is what the map hashes (`PartitionMap.identityOf`): the user, or in some domains the whole AOR. */
 export function aorOf(uri: Uri, identity = canonicalUserOf(uri)): Aor {
@@ -50,6 +52,15 @@ export class Directory {
 
   remove(user: string, domain: string): void {
     this.#subscribers.delete(`${user}@${domain}`)
+  }
+
+  /** Forgets everybody in these slots, without stopping the event loop for long. */
+  async forget(isLost: (slot: number) => boolean): Promise<void> {
+    let looked = 0
+    for (const [key, { slot }] of this.#subscribers) {
+      if (isLost(slot)) this.#subscribers.delete(key)
+      if (++looked % CHUNK === 0) await new Promise(setImmediate)
+    }
   }
 
   /** `undefined` for somebody who does not exist. @throws what reading PostgreSQL throws: then nobody knows */

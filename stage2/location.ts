@@ -29,6 +29,17 @@ export class Location {
     return this.#durable.size
   }
 
+  /** Forgets what is in these slots and durable, without stopping the event loop for long. */
+  async forget(isLost: (slot: number) => boolean): Promise<void> {
+    let looked = 0
+    for (const [aor, rows] of this.#bindings) {
+      if (rows.some(({ slot }) => isLost(slot)) && !rows.some((row) => this.#durable.has(idOf(row)))) {
+        this.#bindings.delete(aor)
+      }
+      if (++looked % SWEEP === 0) await new Promise(setImmediate)
+    }
+  }
+
   /** The live bindings of an AOR (`user@domain`), the preferred first, then the newest. */
   find(aor: string, nowMs: number): BindingRow[] {
     return this.rows(aor)

@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import { writeBindings } from '../db/binding-store.ts'
 import { ClusterMembership } from '../db/cluster-membership.ts'
 import { Database } from '../db/database.ts'
+import type { Share } from '../db/slot-ranges.ts'
 import { findSubscriber } from '../db/subscriber-store.ts'
 import { DgramTransport } from '../src/net/dgram-transport.ts'
 import { FlowTokens } from '../src/net/flow-token.ts'
@@ -18,6 +20,7 @@ import { TransactionLayer } from '../src/sip/transaction/layer.ts'
 import { Authenticator } from './authenticator.ts'
 import { Directory } from './directory.ts'
 import { GroupCommit } from './group-commit.ts'
+import { HandOver } from './hand-over.ts'
 import { Location } from './location.ts'
 import { Member } from './member.ts'
 import { ProxyCore } from './proxy-core.ts'
@@ -36,7 +39,7 @@ const UNREACHABLE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH'
 export async function startStage2(config: Config, log: Logger): Promise<RunningNode> {
   const { stage2, node, refreshIntervalMs: intervalMs } = config
   const clock = systemClock
-  const db = await Database.open({ ...config.database, node }, log)
+  const db = new Database({ ...config.database, node }, log)
   const membership = await ClusterMembership.join({
     db,
     identity: {
@@ -45,6 +48,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
       addresses: { listen: formatHostPort(stage2.listen) },
       version: null,
     },
+    file: join(config.stateDir, `${node}.map`),
     intervalMs,
     clock,
     log,
@@ -57,7 +61,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
   const refresher = new Refresher({ db, directory, location, intervalMs, clock, log })
   const commits = new GroupCommit((rows) => writeBindings(db, rows))
 
-  const member = new Member({ node, cluster, log })
+  const member = new Member({ cluster, log })
   const transport = await DgramTransport.open(
     { ...stage2.listen, option: 'stage2.listen' },
     {
@@ -108,9 +112,19 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
       send,
     }),
     takeover: new Takeover(clock, intervalMs, () => refresher.refresh()),
+    handOver: new HandOver({
+      node,
+      local: transport.local,
+      cluster,
+      refreshMap: () => membership.refresh(),
+      filling: (slot) => refresher.filling(slot),
+      send,
+      clock,
+    }),
   })
 
-  await refresher.load(group.ranges)
+  membership.onChange = (changed) => void refresher.adopt(sharesOf(node, changed))
+  await refresher.load(sharesOf(node, cluster()))
   refresher.start()
   member.state = 'serving'
   await membership.report('serving')
@@ -128,6 +142,15 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
       await db.close()
     },
   }
+}
+
+/** What the map gives a member to keep; nothing if a new map has left it out. */
+function sharesOf(node: string, { map }: Cluster): readonly Share[] {
+  const groups = [...map.groups.values()]
+  const own = groups.find(({ members }) => members.some((member) => member.node === node))
+  if (!own) return []
+  const { ranges, pinned } = own
+  return pinned.users || pinned.prefixLengths.length > 0 ? [...ranges, pinned] : ranges
 }
 
 function groupOf(node: string, { map }: Cluster): Group {

@@ -11,6 +11,7 @@ import type { ServerTransaction, ServerUser } from '../src/sip/transaction/serve
 import { parseUri } from '../src/sip/uri.ts'
 import { checkRequest, checkResponse, type Defect } from '../src/sip/validate.ts'
 import { type Aor, aorOf } from './directory.ts'
+import type { HandOver } from './hand-over.ts'
 import type { ProxyCore } from './proxy-core.ts'
 import type { Registrar } from './registrar.ts'
 import type { Takeover } from './takeover.ts'
@@ -22,12 +23,11 @@ export interface MemberParts {
   readonly registrar: Registrar
   readonly proxy: ProxyCore
   readonly takeover: Takeover
+  readonly handOver: HandOver
   readonly transport: Transport
 }
 
 export interface MemberOptions {
-  /** Its own name. */
-  readonly node: string
   readonly cluster: () => Cluster
   readonly log: Logger
 }
@@ -127,11 +127,17 @@ export class Member implements TransactionUser {
   /** A request that begins a transaction. While the member stops, only what is open goes on. */
   request(request: Message, source: Endpoint): void {
     const { registrar, proxy } = this.#parts
-    const refusal = checkCancel(request) ?? this.#unready() ?? checkAddressOfRecord(request)
+    const refusal = this.#unready() ?? checkAddressOfRecord(request)
     if (refusal) return this.#refuse(request, source, refusal)
     const aor = this.#aor(request)
-    if (!aor) return this.#refuse(request, source, NOT_FOUND)
-    if (!this.#owns(aor)) return this.#refuse(request, source, NOT_OURS)
+    const isCancel = request.requestMethod === 'CANCEL'
+    if (!aor) return this.#refuse(request, source, isCancel ? NO_TRANSACTION : NOT_FOUND)
+    const again = () => this.#parts.layer.receive(request, source)
+    const verdict = this.#parts.handOver.judge(request, aor, again)
+    if (verdict === 'refuse') return this.#refuse(request, source, NOT_OURS)
+    if (verdict === 'taken') return
+    // RFC 3261 §9.2. Not §16.10: what is forwarded statelessly here has been taken, so no target could match it.
+    if (isCancel) return this.#refuse(request, source, NO_TRANSACTION)
     const work =
       request.requestMethod === 'REGISTER'
         ? registrar.register(request, source, aor)
@@ -141,13 +147,13 @@ export class Member implements TransactionUser {
 
   ack(ack: Message, source: Endpoint): void {
     const aor = this.#aor(ack)
-    if (aor) this.#parts.proxy.forwardAck(ack, source, aor)
+    if (!aor) return
+    const verdict = this.#parts.handOver.judge(ack, aor, () => this.ack(ack, source))
+    if (verdict === 'serve') this.#parts.proxy.forwardAck(ack, source, aor)
   }
 
-  /** A member never answers for a user of another group. */
-  #owns(aor: Aor): boolean {
-    const owner = this.#options.cluster().map.ownerOf(aor.identity)
-    return owner.members.some(({ node }) => node === this.#options.node)
+  strayResponse(response: Message): void {
+    this.#parts.handOver.response(response)
   }
 
   /** Whom a request is for; `undefined` if that is nobody here. */
@@ -169,14 +175,6 @@ export class Member implements TransactionUser {
   }
 }
 
-/**
- * RFC 3261 §9.2. Not §16.10, which forwards it statelessly: nothing is ever forwarded statelessly here, so no target could
- * match it.
- */
-function checkCancel(request: Message): Defect | undefined {
-  return request.requestMethod === 'CANCEL' ? NO_TRANSACTION : undefined
-}
-
 /** RFC 3261 §10.3 step 5, §20.39: only sip and sips URIs can be registered for. */
 function checkAddressOfRecord(request: Message): Defect | undefined {
   return request.requestMethod === 'REGISTER' && !request.to?.uri?.isSip ? BAD_TO : undefined
@@ -187,7 +185,7 @@ const UNREADY = {
   loading: { status: 503, reason: 'Loading', headers: [[H.retryAfter, '1']] },
   stopping: { status: 503, reason: 'Stopping', headers: [[H.retryAfter, '1']] },
 } as const satisfies Record<Exclude<MemberState, 'serving'>, Defect>
-/** The map that sent it here is not ours: whoever sent it will know better in a moment. */
+/** Two members that give each other the same user have different maps: whoever sent it will know better in a moment. */
 const NOT_OURS: Defect = { status: 503, reason: 'Not The Owner', headers: [[H.retryAfter, '1']] }
 const BAD_TO: Defect = { status: 400, reason: 'Bad To' }
 const NOT_FOUND: Defect = { status: 404, reason: 'Not Found' }

@@ -1,10 +1,10 @@
 import { readBindingsSince, streamBindings } from '../db/binding-store.ts'
 import type { Database } from '../db/database.ts'
 import { type RevCursor, startCursor } from '../db/rev-cursor.ts'
+import { includes, isSlots, overlap, type Share, type Slots, slotCount, without } from '../db/slot-ranges.ts'
 import { readSubscribersSince, streamSubscribers } from '../db/subscriber-store.ts'
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { Logger } from '../src/ops/logging.ts'
-import type { SlotRange } from '../src/partition/partition-map.ts'
 import type { Directory } from './directory.ts'
 import type { Location } from './location.ts'
 
@@ -18,12 +18,16 @@ export interface RefresherOptions {
 }
 
 /**
- * Keeps the memory of a member like PostgreSQL: reads everything of its slots at the start, and from then on what has
- * changed. So a slave stays warm, a DBA's hand edit arrives, and whatever went wrong in memory heals.
+ * Keeps the memory of a member like PostgreSQL: reads everything of its share of the users at the start, and from then on
+ * what has changed. So a slave stays warm, a DBA's hand edit arrives, and whatever went wrong in memory heals.
  */
 export class Refresher {
   readonly #options: RefresherOptions
-  #ranges: readonly SlotRange[] = []
+  /** What is kept up to date. */
+  #shares: readonly Share[] = []
+  /** The slots of which memory has every row. */
+  #filled: readonly Slots[] = []
+  #filling: Promise<void> | undefined
   #bindings!: RevCursor
   #subscribers!: RevCursor
   #running: Promise<void> | undefined
@@ -34,21 +38,71 @@ export class Refresher {
     this.#options = options
   }
 
-  /** Reads everything of these slots. @throws TandemError, as `Database.query` */
-  async load(ranges: readonly SlotRange[]): Promise<void> {
+  /** Reads everything of these shares. @throws TandemError, as `Database.query` */
+  async load(shares: readonly Share[]): Promise<void> {
     const { db, directory, location, clock, log } = this.#options
     const startedMs = clock.monotonicMs()
-    this.#ranges = ranges
+    this.#shares = shares
     // Cursors first: what changes while the tables are read is then read again.
     this.#bindings = await startCursor(db)
     this.#subscribers = await startCursor(db)
-    for await (const rows of streamSubscribers(db, ranges)) for (const row of rows) directory.put(row)
-    for await (const rows of streamBindings(db, ranges)) for (const row of rows) location.adopt(row)
+    await this.#read(shares)
+    this.#filled = shares.filter(isSlots)
     const ms = Math.round(clock.monotonicMs() - startedMs)
     log.info(
       { subscribers: directory.size, aors: location.size, ms },
       `loaded ${directory.size} subscribers and the bindings of ${location.size} AORs in ${ms} ms`,
     )
+  }
+
+  /**
+   * Takes over other shares, those of a new map. What is lost is forgotten, what is gained is read; {@link filling} tells until
+   * when.
+   */
+  adopt(shares: readonly Share[]): Promise<void> {
+    const before = this.#filling ?? Promise.resolve()
+    const filling = before
+      .then(() => this.#change(shares))
+      .catch((error: unknown) => {
+        this.#options.log.warn({ err: error }, 'the users that a new map brings could not be read yet')
+      })
+      .finally(() => {
+        if (this.#filling === filling) this.#filling = undefined
+      })
+    this.#filling = filling
+    return filling
+  }
+
+  /** Until when the rows of a slot are not all in memory; `undefined` when they are. */
+  filling(slot: number): Promise<void> | undefined {
+    if (includes(this.#filled, slot)) return undefined
+    if (this.#filling) return this.#filling
+    // A user of a pin has his slot elsewhere; one of ours was not read because PostgreSQL was away.
+    return includes(this.#shares.filter(isSlots), slot) ? this.adopt(this.#shares) : undefined
+  }
+
+  async #change(shares: readonly Share[]): Promise<void> {
+    const { directory, location, log } = this.#options
+    const slots = shares.filter(isSlots)
+    this.#shares = shares
+    const kept = overlap(this.#filled, slots)
+    if (slotCount(kept) < slotCount(this.#filled)) {
+      const isLost = (slot: number) => !includes(kept, slot)
+      await location.forget(isLost)
+      await directory.forget(isLost)
+    }
+    this.#filled = kept
+    // Pinned users are read again with every map: they are few.
+    await this.#read([...without(slots, kept), ...shares.filter((share) => !isSlots(share))])
+    this.#filled = slots
+    log.debug({ slots: slotCount(slots), kept: slotCount(kept) }, 'the users of a new map are in memory')
+  }
+
+  async #read(shares: readonly Share[]): Promise<void> {
+    if (shares.length === 0) return
+    const { db, directory, location } = this.#options
+    for await (const rows of streamSubscribers(db, shares)) for (const row of rows) directory.put(row)
+    for await (const rows of streamBindings(db, shares)) for (const row of rows) location.adopt(row)
   }
 
   /** Refreshes from now on, every interval. */
@@ -91,11 +145,11 @@ export class Refresher {
 
   async #readChanges(db: Database): Promise<void> {
     const { directory, location } = this.#options
-    for (const change of await readSubscribersSince(db, this.#subscribers, this.#ranges)) {
+    for (const change of await readSubscribersSince(db, this.#subscribers, this.#shares)) {
       if (change.removed) directory.remove(change.user, change.domain)
       else directory.put(change)
     }
-    for (const row of await readBindingsSince(db, this.#bindings, this.#ranges)) location.adopt(row)
+    for (const row of await readBindingsSince(db, this.#bindings, this.#shares)) location.adopt(row)
   }
 
   /** A row that has just ended may still be needed to tell an older write from a newer one. */

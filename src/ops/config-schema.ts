@@ -225,6 +225,11 @@ export const configSchema = z.strictObject({
     'text of up to 63 letters, digits, dots, dashes and underscores that starts with a letter or digit',
   ),
   database: database.prefault({}),
+  stateDir: key(
+    z.string().min(1).default('./state'),
+    'Directory in which the node keeps the last map, readable by its user only: with it the node can start while PostgreSQL is away.',
+    'a path',
+  ),
   refreshIntervalMs: whole(
     100,
     60_000,

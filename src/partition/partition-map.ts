@@ -47,6 +47,17 @@ export interface Group {
   /** In the order in which they are to serve: the master, then the slaves by priority. */
   readonly members: readonly MemberRow[]
   readonly ranges: readonly SlotRange[]
+  /** Users who are its by a pin, whatever their slots. */
+  readonly pinned: PinnedUsers
+}
+
+/** The pins of a group, as far as it takes to find its users in the database. */
+export interface PinnedUsers {
+  readonly pinnedTo: string
+  /** Whether there are pins of single users. */
+  readonly users: boolean
+  /** How long the pinned prefixes are, each length once. */
+  readonly prefixLengths: readonly number[]
 }
 
 /** Every slot's owner, in one version of the map. Immutable: a new version is a new object, swapped in whole. */
@@ -121,4 +132,15 @@ const groupOf = (name: string, rows: MapRows): Group => ({
   name,
   members: rows.members.filter(({ group }) => group === name).sort((a, b) => order(a) - order(b)),
   ranges: rows.ranges.filter(({ group }) => group === name),
+  pinned: pinnedTo(name, rows.pins),
 })
+
+function pinnedTo(group: string, pins: readonly PinRow[]): PinnedUsers {
+  const own = pins.filter((pin) => pin.group === group)
+  const prefixes = own.filter(({ kind }) => kind === 'prefix')
+  return {
+    pinnedTo: group,
+    users: own.length > prefixes.length,
+    prefixLengths: [...new Set(prefixes.map(({ value }) => value.length))].sort((a, b) => a - b),
+  }
+}

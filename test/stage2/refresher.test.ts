@@ -3,7 +3,6 @@ import t from 'tap'
 import { type BindingRow, writeBindings } from '../../db/binding-store.ts'
 import type { Database } from '../../db/database.ts'
 import { addSubscriber } from '../../db/subscriber-store.ts'
-import type { SlotRange } from '../../src/partition/partition-map.ts'
 import { slotOf } from '../../src/partition/slot.ts'
 import { parseUri } from '../../src/sip/uri.ts'
 import { aorOf, Directory } from '../../stage2/directory.ts'
@@ -16,7 +15,7 @@ import { settled } from '../support/fake-transport.ts'
 
 const server = await testServer(t)
 const INTERVAL_MS = 1000
-const ALL: SlotRange[] = [{ first: 0, last: 16_383, group: 'a' }]
+const ALL = [{ first: 0, last: 16_383 }]
 const HOME = 'sip:bob@192.0.2.1'
 const BOB = { aor: 'bob@example.com', slot: slotOf('bob') }
 
@@ -85,7 +84,7 @@ t.test('load brings the users and the live bindings of its slots, and no others'
     change('sip:bob@192.0.2.3', now, { ...BOB, expiresAt: now - 1000 }),
     change('sip:alice@192.0.2.4', now, { aor: 'alice@example.com', slot: slotOf('alice') }),
   )
-  await warm.refresher.load([{ first: BOB.slot, last: BOB.slot, group: 'a' }])
+  await warm.refresher.load([{ first: BOB.slot, last: BOB.slot }])
   t.strictSame(warm.contacts(), [HOME])
   t.equal(warm.location.size, 1)
   t.equal(warm.directory.size, 1)

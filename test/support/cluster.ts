@@ -19,6 +19,7 @@ export const edge: EdgeNode = {
 const ALL_SLOTS = [{ first: 0, last: 16_383, group: 'a' }]
 
 export interface ClusterParts {
+  readonly version?: number
   readonly domains?: readonly string[]
   readonly hashBy?: HashBy
   readonly pins?: MapRows['pins']
@@ -33,7 +34,7 @@ export function testCluster(parts: ClusterParts = {}): Cluster {
   const { domains = ['example.com'], ranges = ALL_SLOTS, edges = [edge], insiders = [] } = parts
   const { hashBy = 'user', pins = [] } = parts
   const map = new PartitionMap({
-    version: 1,
+    version: parts.version ?? 1,
     domains: domains.map((name) => ({ name, realm: name, hashBy })),
     groups: [{ name: 'a' }, { name: 'b' }],
     members: [

@@ -12,6 +12,7 @@ import type { Defect } from '../../src/sip/validate.ts'
 import type { Authenticator } from '../../stage2/authenticator.ts'
 import { type Aor, Directory } from '../../stage2/directory.ts'
 import { GroupCommit } from '../../stage2/group-commit.ts'
+import { HandOver } from '../../stage2/hand-over.ts'
 import { Location } from '../../stage2/location.ts'
 import { Member } from '../../stage2/member.ts'
 import { ProxyCore } from '../../stage2/proxy-core.ts'
@@ -45,7 +46,7 @@ export class MemberBench {
   readonly takeover: Takeover
   readonly member: Member
   readonly tokens: FlowTokens
-  readonly cluster: Cluster
+  cluster: Cluster
 
   /** Rows written to PostgreSQL, batch by batch. */
   readonly written: (readonly BindingRow[])[] = []
@@ -57,6 +58,10 @@ export class MemberBench {
   })
   /** Users in PostgreSQL that are not in memory, and what asking for them does. */
   readThrough = async (_aor: Aor): Promise<SubscriberRow | undefined> => undefined
+  /** What looking for a newer map does. */
+  refreshMap = async (): Promise<void> => {}
+  /** What a slot's rows are waited for by. */
+  filling = (_slot: number): Promise<void> | undefined => undefined
   /** What a takeover does. */
   refresh = async (): Promise<void> => {}
 
@@ -71,7 +76,7 @@ export class MemberBench {
       this.written.push(rows)
       return this.write(rows)
     })
-    this.member = new Member({ node: 'm1', cluster: () => cluster, log })
+    this.member = new Member({ cluster: () => this.cluster, log })
     this.layer = new TransactionLayer(
       {
         clock,
@@ -104,8 +109,17 @@ export class MemberBench {
       send: (text, to) => transport.send(text, to),
     })
     this.takeover = new Takeover(clock, 1000, () => this.refresh())
+    const handOver = new HandOver({
+      node: 'm1',
+      local: here,
+      cluster: () => this.cluster,
+      refreshMap: () => this.refreshMap(),
+      filling: (slot) => this.filling(slot),
+      send: (text, to) => transport.send(text, to),
+      clock,
+    })
     const { layer, registrar, proxy, takeover } = this
-    this.member.attach({ layer, registrar, proxy, takeover, transport })
+    this.member.attach({ layer, registrar, proxy, takeover, handOver, transport })
     this.member.state = 'serving'
   }
 
