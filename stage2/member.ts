@@ -127,10 +127,10 @@ export class Member implements TransactionUser {
   /** A request that begins a transaction. While the member stops, only what is open goes on. */
   request(request: Message, source: Endpoint): void {
     const { registrar, proxy } = this.#parts
-    const refusal = this.#unready() ?? checkAddressOfRecord(request)
+    const isCancel = request.requestMethod === 'CANCEL'
+    const refusal = isCancel ? undefined : (this.#unready() ?? checkAddressOfRecord(request))
     if (refusal) return this.#refuse(request, source, refusal)
     const aor = this.#aor(request)
-    const isCancel = request.requestMethod === 'CANCEL'
     if (!aor) return this.#refuse(request, source, isCancel ? NO_TRANSACTION : NOT_FOUND)
     const again = () => this.#parts.layer.receive(request, source)
     const verdict = this.#parts.handOver.judge(request, aor, again)
