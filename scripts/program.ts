@@ -3,16 +3,19 @@ import { type Config, loadConfig, printable, requireDatabase } from '../src/ops/
 import { configKeys } from '../src/ops/config-schema.ts'
 import { TandemError } from '../src/ops/errors.ts'
 import { createLogger } from '../src/ops/logging.ts'
+import { processContext } from './command-context.ts'
+import { addExplainCommand } from './explain.ts'
 import { reportFailure } from './failure.ts'
+import { addMapCommands } from './map-commands.ts'
 import { runNode } from './run-node.ts'
 import { packageVersion } from './version.ts'
 
 /** Runs one command line to its end and returns the exit status. A node runs until its process is told to stop. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
-  const program = createProgram()
+  const { program, context } = createProgram()
   try {
     await program.parseAsync(args, { from: 'user' })
-    return 0
+    return context.status
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0 // --help, --version
     const { verbose } = program.opts<GlobalOptions>()
@@ -31,11 +34,13 @@ Examples:
   tandem stage1 --config /etc/tandem.yaml    one stage-1 node
   tandem stage2 --config /etc/tandem.yaml    one stage-2 member
   tandem db migrate --config /etc/tandem.yaml
+  tandem map show                            which group owns which users
+  tandem explain sip:alice@example.com       who serves alice, and why
   TANDEM_LOG_LEVEL=debug tandem config print
 
 Exit status: 0 done or stopped in order, 1 failure, 2 wrong command line or configuration, 70 a bug in Tandem.`
 
-function createProgram(): Command {
+function createProgram() {
   const program = new Command('tandem')
     .description(
       'A two-stage SIP front end: stateless stage 1, registrar and proxy groups as stage 2, PostgreSQL behind.',
@@ -79,6 +84,10 @@ function createProgram(): Command {
     )
     .action(() => migrateDatabase(config()))
 
+  const context = processContext(config)
+  addMapCommands(program, context)
+  addExplainCommand(program, context)
+
   const settings = program.command('config').description('look at the configuration')
   settings
     .command('print')
@@ -89,7 +98,7 @@ function createProgram(): Command {
     .command('keys')
     .description('list every key, its environment variable and its meaning')
     .action(() => void process.stdout.write(keyList()))
-  return program
+  return { program, context }
 }
 
 async function stage1(config: Config): Promise<void> {
