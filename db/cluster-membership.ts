@@ -1,6 +1,5 @@
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
-import { TandemError } from '../src/ops/errors.ts'
 import { parseHostPort } from '../src/ops/host-port.ts'
 import { type Cluster, type EdgeNode, udpEndpoint } from '../src/partition/cluster.ts'
 import { PartitionMap } from '../src/partition/partition-map.ts'
@@ -8,6 +7,7 @@ import type { Endpoint } from '../src/sip/endpoint.ts'
 import { loadCluster, type SavedCluster, saveCluster } from './cluster-file.ts'
 import { loadClusterKeys } from './cluster-key-store.ts'
 import type { Database, Log } from './database.ts'
+import { isAway } from './database-error.ts'
 import { loadMap, type MapSnapshot } from './map-store.ts'
 import { type MapWatch, watchMap } from './map-watch.ts'
 import { heartbeat, type NodeReport, type NodeRow, type NodeState, registerNode } from './node-store.ts'
@@ -208,11 +208,6 @@ async function readCluster({
     return saved
   }
 }
-
-/** Whether waiting may help; what an operator has to put right ends the start. */
-const isAway = (error: unknown): boolean =>
-  error instanceof TandemError &&
-  (error.code === 'DATABASE_UNREACHABLE' || error.code === 'DATABASE_READ_ONLY')
 
 const isSame = (a: ClusterKeys, b: ClusterKeys): boolean =>
   equal(a.current, b.current) && equal(a.previous, b.previous)

@@ -118,3 +118,8 @@ function firstLine(error: Error): string {
   const inner = error instanceof AggregateError ? error.errors.find((e) => e instanceof Error) : undefined
   return (inner?.message || error.message || String(error)).split('\n')[0] ?? ''
 }
+
+/** Whether PostgreSQL is only away, and waiting may help; what an operator has to put right is something else. */
+export const isAway = (error: unknown): boolean =>
+  error instanceof TandemError &&
+  (error.code === 'DATABASE_UNREACHABLE' || error.code === 'DATABASE_READ_ONLY')

@@ -2,12 +2,13 @@ import { join } from 'node:path'
 import { writeBindings } from '../db/binding-store.ts'
 import { ClusterMembership } from '../db/cluster-membership.ts'
 import { Database } from '../db/database.ts'
+import { isAway } from '../db/database-error.ts'
 import type { Share } from '../db/slot-ranges.ts'
 import { findSubscriber } from '../db/subscriber-store.ts'
 import { DgramTransport } from '../src/net/dgram-transport.ts'
 import { FlowTokens } from '../src/net/flow-token.ts'
 import type { Transport } from '../src/net/transport.ts'
-import { systemClock } from '../src/ops/clock.ts'
+import { systemClock, type Timer } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { TandemError } from '../src/ops/errors.ts'
 import { formatHostPort } from '../src/ops/host-port.ts'
@@ -123,16 +124,32 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     }),
   })
 
-  membership.onChange = (changed) => void refresher.adopt(sharesOf(node, changed))
-  await refresher.load(sharesOf(node, cluster()))
-  refresher.start()
-  member.state = 'serving'
-  await membership.report('serving')
+  /** Until its users are in memory a member says that it is loading; without PostgreSQL that is until it is back. */
+  let retry: Timer | undefined
+  const load = async (): Promise<void> => {
+    try {
+      await refresher.load(sharesOf(node, cluster()))
+    } catch (error) {
+      if (!isAway(error)) throw error
+      if (!retry) log.warn({ err: error }, 'loading waits for PostgreSQL; requests get 503 until then')
+      retry = clock.schedule(intervalMs, () => void load())
+      return
+    }
+    if (member.state === 'stopping') return
+    membership.onChange = (changed) => void refresher.adopt(sharesOf(node, changed))
+    // A map that came in force meanwhile.
+    void refresher.adopt(sharesOf(node, cluster()))
+    refresher.start()
+    member.state = 'serving'
+    await membership.report('serving')
+  }
+  await load()
 
   return {
     describe: `stage 2 member ${node} of group ${group.name}, ${formatHostPort(stage2.listen)}`,
     async close() {
       member.state = 'stopping'
+      retry?.cancel()
       await commits.drained()
       await refresher.stop()
       await membership.leave()

@@ -12,7 +12,10 @@ const READY_MS = 50_000
 export interface TandemOptions {
   /** Loopback address of its own, such as 127.0.40.1. */
   readonly host: string
-  readonly databasePort: number
+  /** Of its own PostgreSQL. */
+  readonly databasePort?: number
+  /** Of one that it neither starts nor stops, in place of its own. */
+  readonly databaseUrl?: string
   readonly dataDir: string
 }
 
@@ -28,7 +31,8 @@ export class Tandem {
       env: {
         ...process.env,
         TANDEM_UP_HOST: options.host,
-        TANDEM_UP_DATABASE_PORT: String(options.databasePort),
+        ...(options.databasePort && { TANDEM_UP_DATABASE_PORT: String(options.databasePort) }),
+        ...(options.databaseUrl && { TANDEM_DATABASE_URL: options.databaseUrl }),
         TANDEM_UP_DATA_DIR: options.dataDir,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
