@@ -9,10 +9,8 @@ export const CR = 0x0d
 export const SP = 0x20
 export const QUOTE = 0x22
 export const PERCENT = 0x25
-export const STAR = 0x2a
 export const PLUS = 0x2b
 export const COMMA = 0x2c
-export const DASH = 0x2d
 export const DOT = 0x2e
 export const SLASH = 0x2f
 export const COLON = 0x3a
@@ -86,13 +84,6 @@ export function hexValue(code: number): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
 }
 
-/** Whether `%HH` stands at `index`. */
-export function isEscape(text: string, index: number, end: number): boolean {
-  return (
-    index + 2 < end && hexValue(text.charCodeAt(index + 1)) >= 0 && hexValue(text.charCodeAt(index + 2)) >= 0
-  )
-}
-
 export function skipLws(text: string, start: number, end: number): number {
   let i = start
   while (i < end && (classAt(text, i) & LWS) !== 0) i++
@@ -104,27 +95,6 @@ export function trimEnd(text: string, start: number, end: number): number {
   let i = end
   while (i > start && (classAt(text, i - 1) & LWS) !== 0) i--
   return i
-}
-
-/** The index behind the closing quote of the quoted-string that opens at `start`, or -1. */
-export function skipQuoted(text: string, start: number, end: number): number {
-  for (let i = start + 1; i < end; i++) {
-    const c = text.charCodeAt(i)
-    if (c === QUOTE) return i + 1
-    if (c === BACKSLASH) i++
-  }
-  return -1
-}
-
-/** Whether `text[start, end)` is `lower`, which is in lower case, in any case. */
-export function equalsIgnoreCase(text: string, start: number, end: number, lower: string): boolean {
-  if (end - start !== lower.length) return false
-  for (let i = 0; i < lower.length; i++) {
-    const c = text.charCodeAt(start + i)
-    const expected = lower.charCodeAt(i)
-    if (c !== expected && (c < 0x41 || c > 0x5a || (c | 0x20) !== expected)) return false
-  }
-  return true
 }
 
 /** The number in `text[start, end)`; -1 when it is empty, not all digits, or above `max`. */
