@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
+import { TandemError } from '../src/ops/errors.ts'
 import { parseHostPort } from '../src/ops/host-port.ts'
 import { type Cluster, type EdgeNode, udpEndpoint } from '../src/partition/cluster.ts'
 import { PartitionMap } from '../src/partition/partition-map.ts'
@@ -195,7 +196,9 @@ async function readCluster({
   log,
 }: MembershipOptions): Promise<Pick<SavedCluster, 'snapshot' | 'keys'>> {
   try {
-    return { snapshot: await loadMap(db), keys: await loadClusterKeys(db) }
+    const snapshot = await loadMap(db)
+    if (snapshot.ranges.length === 0) throw noMap()
+    return { snapshot, keys: await loadClusterKeys(db) }
   } catch (error) {
     const saved = isAway(error) ? await loadCluster(file) : undefined
     if (!saved) throw error
@@ -208,6 +211,11 @@ async function readCluster({
     return saved
   }
 }
+
+const noMap = () =>
+  new TandemError('MAP_MISSING', 'the database has no partition map: no slot has an owner', {
+    hint: 'make groups, members and slot ranges as docs/partition-map.md shows',
+  })
 
 const isSame = (a: ClusterKeys, b: ClusterKeys): boolean =>
   equal(a.current, b.current) && equal(a.previous, b.previous)

@@ -48,6 +48,10 @@ export const errorCodes = {
     exit: exitStatus.failure,
     meaning: 'The database refused an edit of the partition map; the map is as it was.',
   },
+  MAP_MISSING: {
+    exit: exitStatus.failure,
+    meaning: 'The database has its tables but no partition map: nobody owns the slots.',
+  },
   MIGRATION_FAILED: { exit: exitStatus.failure, meaning: 'A migration failed; nothing of it was applied.' },
   EMBEDDED_FAILED: {
     exit: exitStatus.failure,
