@@ -20,6 +20,7 @@ import { TandemError } from '../src/ops/errors.ts'
 import { parseHostPort } from '../src/ops/host-port.ts'
 import { SLOTS } from '../src/partition/slot.ts'
 import { type CommandContext, printResult } from './command-context.ts'
+import { addMapPlanCommand } from './map-plan.ts'
 import { diffText, editText, historyText, mapText } from './map-text.ts'
 import { withDatabase } from './operator-database.ts'
 
@@ -37,6 +38,7 @@ export function addMapCommands(program: Command, context: CommandContext): void 
   addLooking(map, context)
   addEditing(map, context)
   addGroups(map, context)
+  addMapPlanCommand(map, context)
 }
 
 const EXAMPLES = `
