@@ -1,9 +1,10 @@
 import { BACKSLASH, classes, hexValue, LWS, PERCENT, QUOTE, SP } from './chars.ts'
 
 /**
- * Scanning of wire text. The text of a message is copied once into an array of bytes (55 ns for 500 bytes), and all
- * parsers of its parts look at the bytes there and slice the text: a byte costs 0.9 ns, `charCodeAt` 1.7 ns, and 2.9 ns
- * in a slice. So every parser takes the whole text and a range of it, and begins with `load`.
+ * Scanning of wire text, for what the patterns (`patterns.ts`) do not recognise. The text is copied once into an array
+ * of bytes (55 ns for 500 bytes), and all scanners look at the bytes there and slice the text: a byte costs 0.9 ns,
+ * `charCodeAt` 1.7 ns, and 2.9 ns in a slice. So every scanner takes the whole text and a range of it, and begins
+ * with `load`.
  *
  * Nothing here survives a call: whoever calls something that may load another text has to `load` again.
  */
