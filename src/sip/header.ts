@@ -83,6 +83,22 @@ for (const [id, key] of keys.entries()) {
   }
 }
 
+/** The names as we write them, by slot: nearly everybody writes them so. */
+const nameBySlot: string[] = new Array(slots).fill('')
+for (const [id, name] of names.entries()) {
+  if (id !== 0) nameBySlot[slotOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1))] = name
+}
+
+/**
+ * The id of the header name in `text[start, end)` if it is one of ours in its usual spelling, else `H.other`. Saves the
+ * scan for a token and the comparison letter by letter: 20 of 40 ns a header.
+ */
+export function usualHeaderId(text: string, start: number, end: number): number {
+  const slot = slotOf(end - start, text.charCodeAt(start), text.charCodeAt(end - 1))
+  const name = nameBySlot[slot] as string
+  return name.length === end - start && text.startsWith(name, start) ? (idBySlot[slot] as number) : H.other
+}
+
 /** The id of the header name in `text[start, end)`, in any case, long or compact; `H.other` if it is none of ours. */
 export function headerId(text: string, start: number, end: number): number {
   const slot = slotOf(end - start, text.charCodeAt(start), text.charCodeAt(end - 1))

@@ -1,8 +1,9 @@
 import { COLON, COMMA, CR, classAt, HTAB, LF, readNumber, SP, skipLws, TOKEN, trimEnd } from './chars.ts'
 import { type CSeq, parseCSeq } from './cseq.ts'
-import { H, headerId, isListHeader } from './header.ts'
+import { H, headerId, isListHeader, usualHeaderId } from './header.ts'
 import { type NameAddr, parseNameAddr } from './name-addr.ts'
 import { elementEnd, splitList } from './params.ts'
+import { parseUri, type Uri } from './uri.ts'
 import { parseVia, type Via } from './via.ts'
 
 const VERSION = 'SIP/2.0'
@@ -47,6 +48,7 @@ export class Message {
   readonly contentLength: number | undefined
 
   #lines: number[]
+  #uri: Uri | undefined | null = null
   #topVia: Via | undefined | null = null
   #from: NameAddr | undefined | null = null
   #to: NameAddr | undefined | null = null
@@ -59,6 +61,7 @@ export class Message {
     let terminated = false
     let at = start.end
     let bodyStart = text.length
+    let nextColon = 0
 
     while (at < text.length) {
       const first = text.charCodeAt(at)
@@ -68,13 +71,21 @@ export class Message {
         break
       }
       const next = nextLine(text, at)
-      const nameEnd = tokenEnd(text, at, next)
-      const colon = skipLws(text, nameEnd, next)
+      // Looked for once, also where no line has any: or lines without colon would cost the square of their number.
+      if (nextColon < at) nextColon = text.indexOf(':', at)
+      if (nextColon < 0) nextColon = text.length
+      let colon = nextColon
+      let id = colon > at && colon < next ? usualHeaderId(text, at, colon) : H.other
+      let nameEnd = colon
+      if (id === H.other) {
+        nameEnd = tokenEnd(text, at, next)
+        colon = skipLws(text, nameEnd, next)
+      }
       if (nameEnd === at || colon === next || text.charCodeAt(colon) !== COLON) {
         malformed = true
         lines.push(H.other, at, at, at)
       } else {
-        const id = headerId(text, at, nameEnd)
+        if (id === H.other) id = headerId(text, at, nameEnd)
         // In this order an empty value lies behind its colon, not behind its line.
         const valueEnd = trimEnd(text, colon + 1, next)
         const valueStart = skipLws(text, colon + 1, valueEnd)
@@ -105,6 +116,12 @@ export class Message {
   /** The request's method, or the method a response answers (its CSeq's; '' if that is malformed). */
   get method(): string {
     return this.isRequest ? this.requestMethod : (this.cseq?.method ?? '')
+  }
+
+  /** The Request-URI, parsed when first asked for; `undefined` when malformed. */
+  get uri(): Uri | undefined {
+    if (this.#uri === null) this.#uri = parseUri(this.requestUri)
+    return this.#uri
   }
 
   /** A response's reason phrase, possibly empty. */
@@ -271,9 +288,16 @@ export class Message {
     return hops < 0 ? undefined : hops
   }
 
-  #parsed<T>(id: number, parse: (text: string) => T | undefined): T | undefined {
-    const value = this.value(id)
-    return value === undefined ? undefined : parse(value)
+  /** Parses the first value of a header where it lies: a slice of it would cost more than parsing it. */
+  #parsed<T>(id: number, parse: (text: string, start: number, end: number) => T | undefined): T | undefined {
+    const line = this.firstLine(id)
+    if (line < 0) return undefined
+    const start = this.firstStart(line)
+    const end = this.valueEnd(line)
+    const newline = this.text.indexOf('\n', start)
+    if (newline < 0 || newline >= end) return parse(this.text, start, end)
+    const unfolded = this.value(id) ?? ''
+    return parse(unfolded, 0, unfolded.length)
   }
 }
 

@@ -146,8 +146,10 @@ export class Rewrite {
         return this
       }
     }
-    if (i === edits.length) edits.push({ start, end, text })
-    else edits.splice(i, 0, { start, end, text })
+    // By hand: splice would allocate an array for what it removes, a tenth of the price of forwarding.
+    edits.push({ start, end, text })
+    for (let k = edits.length - 1; k > i; k--)
+      [edits[k], edits[k - 1]] = [edits[k - 1] as Edit, edits[k] as Edit]
     return this
   }
 }

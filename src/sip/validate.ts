@@ -4,7 +4,6 @@ import { limits } from './limits.ts'
 import type { Message } from './message.ts'
 import { parseNameAddr } from './name-addr.ts'
 import type { HeaderField } from './response.ts'
-import { parseUri } from './uri.ts'
 import { MAGIC_COOKIE, parseVia, responseTarget } from './via.ts'
 
 /** Why a message is not processed: what `respond` needs. Of a response only the reason counts: nobody is answered. */
@@ -40,7 +39,7 @@ export function checkRequest(request: Message): Defect | undefined {
   return (
     checkVersion(request) ??
     checkLines(request) ??
-    checkRequestUri(request.requestUri) ??
+    checkRequestUri(request) ??
     checkTopVia(request) ??
     checkCSeq(request) ??
     checkAddresses(request) ??
@@ -102,9 +101,9 @@ function nameOf(mask: number): string {
   return headerName(31 - Math.clz32(mask))
 }
 
-function checkRequestUri(text: string): Defect | undefined {
-  if (text.length > limits.uriBytes) return bad('Request-URI Too Long', 414)
-  const uri = parseUri(text)
+function checkRequestUri(request: Message): Defect | undefined {
+  if (request.requestUri.length > limits.uriBytes) return bad('Request-URI Too Long', 414)
+  const { uri } = request
   if (uri === undefined) return bad('Bad Request-URI')
   if (!uri.isSip && uri.scheme !== 'tel') return bad('Unsupported URI Scheme', 416)
   // §19.1.1, table 1: a Request-URI has no headers.
