@@ -106,7 +106,7 @@ t.test('what the database refuses says why, and what to do', async (t) => {
   const before = await loadMap(db)
   const refused: [edit: () => Promise<unknown>, message: RegExp][] = [
     [
-      assignSlots(db, { first: 0, last: 1, group: 'x' }),
+      () => assignSlots(db, { first: 0, last: 1, group: 'x' }),
       /^slots 0-1 are given to group x, which does not exist$/,
     ],
     [
