@@ -124,6 +124,9 @@ t.test('what the database refuses says why, and what to do', async (t) => {
   for (const [edit, message] of refused) {
     await t.rejects(edit(), { name: 'TandemError', code: 'MAP_REFUSED', message })
   }
-  await t.rejects(assignSlots(db, { first: 0, last: 1, group: 'x' }), { hint: /^Groups: a, b\./ })
+  await t.rejects(assignSlots(db, { first: 0, last: 1, group: 'x' }), {
+    message: /group x/,
+    hint: /^Groups: a, b\./,
+  })
   t.same(await loadMap(db), before)
 })
