@@ -355,7 +355,7 @@ function parseRequestLine(text: string, last: number, end: number): StartLine | 
   return {
     method: knownMethod(text, methodEnd),
     uri: text.slice(uriStart, uriEnd),
-    version: text.slice(versionStart, last),
+    version: isUsualVersion(text, versionStart, last) ? VERSION : text.slice(versionStart, last),
     status: undefined,
     loose,
     end,
@@ -372,6 +372,10 @@ function knownMethod(text: string, length: number): string {
   for (const method of METHODS) if (method.length === length && text.startsWith(method)) return method
   return text.slice(0, length)
 }
+
+/** A constant in place of a slice, as for the methods. */
+const isUsualVersion = (text: string, start: number, end: number) =>
+  end - start === VERSION.length && text.startsWith(VERSION, start)
 
 const isVersion = (text: string, at: number) => startsWithSipSlash(text, at) && text.startsWith('2.0', at + 4)
 

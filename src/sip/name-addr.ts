@@ -1,6 +1,6 @@
 import { AT, COLON, COMMA, GREATER, LESS, LWS, QUESTION, QUOTE, SEMI, SP, TOKEN } from './chars.ts'
 import { findParam, found, readParam, unquote } from './params.ts'
-import { SIP_URI, TOKEN as TOKEN_PATTERN } from './patterns.ts'
+import { PORT, SIP_URI, TOKEN as TOKEN_PATTERN } from './patterns.ts'
 import { byteAt, equalsIgnoreCase, indexOf, isOf, load, skip, skipLws, skipQuoted, trimEnd } from './scan.ts'
 import { parseUri, type Uri, usualUri } from './uri.ts'
 
@@ -97,6 +97,19 @@ export function parseNameAddr(text: string, start = 0, end = text.length): NameA
   const match = USUAL.exec(text)
   const usual = match !== null && USUAL.lastIndex === end ? usualNameAddr(text, start, end, match) : undefined
   return usual ?? scanNameAddr(text, start, end)
+}
+
+/** Ports below 60000, so that none is out of range: what is above it is for the scanner. */
+const CERTAIN = new RegExp(USUAL.source.replace(PORT, '(?:[1-9][0-9]{0,3}|[1-5][0-9]{4})'), 'y')
+
+/**
+ * Whether `text[start, end)` is a name-addr or addr-spec with a good URI: {@link parseNameAddr} without its result. The usual
+ * spelling is tested in 60 ns, where parsing takes 200.
+ */
+export function isNameAddr(text: string, start: number, end: number): boolean {
+  CERTAIN.lastIndex = start
+  if (CERTAIN.test(text) && CERTAIN.lastIndex === end) return true
+  return parseNameAddr(text, start, end)?.uri !== undefined
 }
 
 function usualNameAddr(

@@ -2,7 +2,7 @@ import { parseContacts } from './contact.ts'
 import { H, headerName } from './header.ts'
 import { limits } from './limits.ts'
 import type { Message } from './message.ts'
-import { parseNameAddr } from './name-addr.ts'
+import { isNameAddr } from './name-addr.ts'
 import type { HeaderField } from './response.ts'
 import { MAGIC_COOKIE, parseVia, responseTarget } from './via.ts'
 
@@ -125,11 +125,14 @@ function checkCSeq(request: Message): Defect | undefined {
 }
 
 function checkAddresses(request: Message): Defect | undefined {
-  if (request.from?.uri === undefined) return bad('Bad From')
-  if (request.to?.uri === undefined) return bad('Bad To')
+  if (!isAddress(request, request.find(H.from))) return bad('Bad From')
+  if (!isAddress(request, request.find(H.to))) return bad('Bad To')
   const callId = request.find(H.callId)
   return request.valueEnd(callId) === request.valueStart(callId) ? bad('Bad Call-ID') : undefined
 }
+
+const isAddress = (request: Message, line: number): boolean =>
+  isNameAddr(request.text, request.valueStart(line), request.valueEnd(line))
 
 /** §18.3: the body is as long as it says, or nobody knows where it ends. What came behind it is gone already. */
 function checkLength(message: Message): Defect | undefined {
@@ -143,13 +146,8 @@ function checkLength(message: Message): Defect | undefined {
 function checkContacts(request: Message): Defect | undefined {
   const line = request.requestMethod === 'REGISTER' ? request.find(H.contact) : -1
   if (line < 0) return undefined
-  // One contact on one line, the usual case, is parsed where it lies: 0.3 µs instead of 0.8.
-  if (
-    parseNameAddr(request.text, request.valueStart(line), request.valueEnd(line))?.uri &&
-    request.count(H.contact) === 1
-  ) {
-    return undefined
-  }
+  // One contact on one line, the usual case, is judged where it lies.
+  if (request.find(H.contact, line) < 0 && isAddress(request, line)) return undefined
   return parseContacts(request.values(H.contact)) === undefined ? bad('Bad Contact') : undefined
 }
 
