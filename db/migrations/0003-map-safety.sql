@@ -79,7 +79,9 @@ comment on column tandem.domain.hash_by is
 create function tandem.hash_key(user_or_aor text) returns text
 language plpgsql stable strict parallel safe as $$
 declare
-  whole constant text := regexp_replace(user_or_aor, '^(sips?|tel):', '', 'i');
+  -- Blanks stand in no user part, but people put them into telephone numbers.
+  typed constant text := case when user_or_aor ~* '^ *(sips?:|tel:)?[+]?[-0-9 .()]*(@|$)' then translate(user_or_aor, ' ', '') else user_or_aor end;
+  whole constant text := regexp_replace(typed, '^(sips?|tel):', '', 'i');
   is_phone constant boolean := user_or_aor ~* '^tel:' or user_or_aor ~* '@.*;user=phone(;|\?|$)';
   host constant text := lower(coalesce(substring(whole from '@\[([^]@]*)\][^@]*$'), substring(whole from '@([^:;?@]*)[^@]*$')));
   name constant text := tandem.canonical_user(regexp_replace(whole, '@[^@]*$', ''), is_phone);
@@ -91,14 +93,14 @@ begin
 end
 $$;
 comment on function tandem.hash_key(text) is
-  'What decides where a user lives, given as people type it (alice, +49-30-123, alice@example.com, sip:alice@example.com): the canonical user part, or user@domain in a domain that hashes so';
+  'What decides where a user lives, given as people type it (alice, +49 30 123, alice@example.com, sip:alice@example.com): the canonical user part, or user@domain in a domain that hashes so';
 
 create function tandem.slot_of(user_or_aor text) returns integer
 language sql stable strict parallel safe as $$
   select tandem.slot_of_key(tandem.hash_key(user_or_aor))
 $$;
 comment on function tandem.slot_of(text) is
-  'Slot 0..16383 of a user as people type it: alice, +49-30-123, m%c3%bcller, alice@example.com, sip:alice@example.com';
+  'Slot 0..16383 of a user as people type it: alice, +49 30 123, m%c3%bcller, alice@example.com, sip:alice@example.com';
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- More of the map
@@ -318,10 +320,10 @@ language sql immutable set jit = off as $$
   ), texts as (
     -- Only what differs; and no password of a database.
     select n, what, item, (
-      select string_agg(k || ' ' || regexp_replace(v #>> '{}', '(://[^:@/ "]*):[^@/ "]*@', '\1:***@', 'g'), ', ' order by k)
-      from jsonb_each(c.before) as b (k, v) where v is distinct from c.after -> k and v <> 'null') as before, (
-      select string_agg(k || ' ' || regexp_replace(v #>> '{}', '(://[^:@/ "]*):[^@/ "]*@', '\1:***@', 'g'), ', ' order by k)
-      from jsonb_each(c.after) as a (k, v) where v is distinct from c.before -> k and v <> 'null') as after
+      select string_agg(k || ' ' || regexp_replace(coalesce(v #>> '{}', 'null'), '(://[^:@/ "]*):[^@/ "]*@', '\1:***@', 'g'), ', ' order by k)
+      from jsonb_each(c.before) as b (k, v) where v is distinct from c.after -> k and (v <> 'null' or c.after is not null)) as before, (
+      select string_agg(k || ' ' || regexp_replace(coalesce(v #>> '{}', 'null'), '(://[^:@/ "]*):[^@/ "]*@', '\1:***@', 'g'), ', ' order by k)
+      from jsonb_each(c.after) as a (k, v) where v is distinct from c.before -> k and (v <> 'null' or c.before is not null)) as after
     from changed c
   )
   select what, item, before, after from (
@@ -340,9 +342,11 @@ comment on function tandem.map_difference(jsonb, jsonb) is
 create function tandem.map_difference_text(old_map jsonb, new_map jsonb) returns text
 language sql immutable as $$
   with numbered as (
-    select row_number() over () as n, count(*) over () as count, format('%s %s: %s', what, item,
-      case when before is null then coalesce('→ ' || after, 'added') when after is null then before || ' → nothing'
-        else before || ' → ' || after end) as line
+    select row_number() over () as n, count(*) over () as count, what || ' ' || item || case
+      when what in ('pin', 'prefix') then format(': %s → %s', coalesce(before, 'slots'), coalesce(after, 'slots'))
+      when before is not null and after is not null then format(': %s → %s', before, after)
+      when what = 'slots' then format(': %s → %s', coalesce(before, 'nobody'), coalesce(after, 'nobody'))
+      when before is null then ' added' else ' removed' end as line
     from tandem.map_difference(old_map, new_map)
   )
   select string_agg(line, '; ' order by n) || case when max(count) > 5 then format('; … %s in all', max(count)) else '' end

@@ -197,7 +197,11 @@ t.test('versions: by hand or by function, who, why, what, and the whole map', as
     'select version, comment, changes from tandem.map_history',
   )
   t.match(rows, [
-    { version: '5', comment: null, changes: /^group a: → database_urls \["postgres:\/\/u:\*\*\*@h\/d"\]$/ },
+    {
+      version: '5',
+      comment: null,
+      changes: /^group a: database_urls null → database_urls \["postgres:\/\/u:\*\*\*@h\/d"\]$/,
+    },
     { version: '4', comment: 'late' },
     {
       version: '3',

@@ -40,6 +40,10 @@ t.test('what people type', async (t) => {
     ['100@tenant.example', '100@tenant.example'],
     ['sip:1%300@Tenant.Example:5060', '100@tenant.example'],
     ['+49-30-123', '+4930123'],
+    ['+49 30 123', '+4930123'],
+    ['sip:+49 (30) 123@example.com', '+4930123'],
+    ['030 123', '030123'],
+    ['two words', 'two%20words'],
     ['030-123', '030-123'],
     ['sip:030-123@example.com;user=phone', '030123'],
     ['tel:030-123;phone-context=+49', '030123'],
@@ -87,14 +91,14 @@ interface InSql {
 }
 
 const IN_SQL = `select name, tandem.canonical_user(u, true) as number, tandem.slot_of_key(name) as slot,
-    case when u !~ '@' and u !~* '^(sips?|tel):' then tandem.slot_of(u) end as typed
+    case when u !~ '[@ ]' and u !~* '^(sips?|tel):' then tandem.slot_of(u) end as typed
   from unnest($1::text[]) with ordinality as x (u, n), tandem.canonical_user(u) as name order by n`
 
 function inTypeScript(user: string): InSql {
   const wire = Buffer.from(user, 'utf8').toString('latin1')
   const name = canonicalUser(wire)
   const slot = slotOf(name)
-  const isUserPart = !user.includes('@') && !/^(sips?|tel):/i.test(user)
+  const isUserPart = !/[@ ]/.test(user) && !/^(sips?|tel):/i.test(user)
   return { name, number: canonicalUser(wire, true), slot, typed: isUserPart ? slot : null }
 }
 
