@@ -9,6 +9,9 @@ export interface CommandContext {
   print(text: string): void
   /** What accompanies it, on stderr. */
   note(text: string): void
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean }
+  /** For prompts and progress, where lines are not enough. */
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean }
   /** The command did its work, but its exit status shall say that not all is well. */
   partlyFailed(): void
 }
@@ -30,6 +33,8 @@ export function processContext(config: () => Config): CommandContext & { readonl
     config,
     print: (text) => void process.stdout.write(`${text}\n`),
     note: (text) => void process.stderr.write(`${text}\n`),
+    stdin: process.stdin,
+    stderr: process.stderr,
     partlyFailed: () => {
       status = exitStatus.failure
     },

@@ -56,7 +56,8 @@ export function addMapPlanCommand(map: Command, context: CommandContext): void {
 }
 
 /** A plan for the map in a database, and what it means. */
-export interface MapPlan extends Plan {
+export interface MapPlan extends Omit<Plan, 'steps'> {
+  readonly steps: readonly CountedStep[]
   /** Version that was planned from. */
   readonly version: number
   readonly groups: readonly PlannedGroup[]
@@ -70,6 +71,9 @@ export interface MapPlan extends Plan {
   /** Groups that own nothing and were not asked for. */
   readonly idle: readonly string[]
 }
+
+/** `subscribers`: whose group it changes. */
+export type CountedStep = PlanStep & { readonly subscribers: number }
 
 export interface PlannedGroup {
   readonly group: string
@@ -99,6 +103,7 @@ export async function planMap(
     drain.reduce((sum, group) => sum + (pinned.get(group) ?? 0), 0)
   return {
     ...plan,
+    steps: plan.steps.map((step) => ({ ...step, subscribers: subscribersIn(step, load) })),
     version: map.version,
     groups: map.groups.map(({ name }) => plannedGroup(name, { plan, owners, counts, fixed, targets, drain })),
     targets,
@@ -113,9 +118,12 @@ export async function planMap(
 const pinnedTo = (group: string, { subscribers, bindings }: MapLoad): number =>
   (subscribers.pinned.get(group) ?? 0) + (bindings.pinned.get(group) ?? 0)
 
+const subscribersIn = ({ first, last }: PlanStep, { subscribers }: MapLoad): number =>
+  subscribers.bySlot.subarray(first, last + 1).reduce((a, b) => a + b, 0)
+
 function ownersOf({ ranges }: MapSnapshot): string[] {
   if (ranges.length === 0) {
-    throw new TandemError('USAGE', 'the map is empty: there is nothing to plan', {
+    throw new TandemError('MAP_MISSING', 'the map is empty: there is nothing to plan', {
       hint: 'give all slots to a group first: `tandem map set 0-16383 GROUP`',
     })
   }
@@ -248,10 +256,16 @@ function groupLines({ groups }: MapPlan): string[] {
   )
 }
 
-function stepLines(steps: readonly PlanStep[], all = false): string[] {
+function stepLines(steps: readonly CountedStep[], all = false): string[] {
   const shown = all ? steps : steps.slice(0, SHOWN)
-  const rows = shown.map(({ first, last, from, to }) => [rangeText(first, last), from, to, last - first + 1])
-  const lines = textTable(['Range', 'From', 'To', 'Slots'], rows)
+  const rows = shown.map(({ first, last, from, to, subscribers }) => [
+    rangeText(first, last),
+    from,
+    to,
+    last - first + 1,
+    subscribers,
+  ])
+  const lines = textTable(['Range', 'From', 'To', 'Slots', 'Subscribers'], rows)
   const more = steps.length - shown.length
   return more === 0 ? lines : [...lines, `… ${numberText(more)} more, with --all`]
 }

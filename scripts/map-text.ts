@@ -38,7 +38,7 @@ const groupRow = (load: GroupLoad) => [
   load.slots,
   load.pins,
   load.subscribers,
-  load.subscribersPercent === null ? null : `${load.subscribersPercent} %`,
+  load.subscribersPercent === null ? null : `${load.subscribersPercent.toFixed(1)} %`,
   load.bindings,
 ]
 

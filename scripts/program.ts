@@ -8,6 +8,7 @@ import { addExplainCommand } from './explain.ts'
 import { reportFailure } from './failure.ts'
 import { addMapCommands } from './map-commands.ts'
 import { runNode } from './run-node.ts'
+import { addUserCommands } from './user-commands.ts'
 import { packageVersion } from './version.ts'
 
 /** Runs one command line to its end and returns the exit status. A node runs until its process is told to stop. */
@@ -86,6 +87,7 @@ function createProgram() {
 
   const context = processContext(config)
   addMapCommands(program, context)
+  addUserCommands(program, context)
   addExplainCommand(program, context)
 
   const settings = program.command('config').description('look at the configuration')

@@ -1,12 +1,12 @@
 /** A number is written with its thousands apart and aligned to the right; null and undefined are a dash. */
 export type Cell = string | number | null | undefined
 
-/** Rows under their titles, in columns as wide as their widest cell. A column of numbers is aligned to the right. */
+/** Rows under their titles, in columns as wide as their widest cell. A column of numbers, or of percentages, is aligned to the right. */
 export function textTable(titles: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
   const texts = rows.map((row) => titles.map((_, i) => cellText(row[i])))
   const columns = titles.map((title, i) => ({
     width: Math.max(width(title), ...texts.map((row) => width(row[i] ?? ''))),
-    isNumber: rows.length > 0 && rows.every((row) => typeof row[i] === 'number'),
+    isNumber: rows.length > 0 && rows.every((row) => isNumeric(row[i])),
   }))
   const line = (cells: readonly string[]) =>
     columns
@@ -29,6 +29,9 @@ export const numberText = (value: number): string => format.format(value)
 /** `1 slot`, `2 slots` */
 export const counted = (count: number, noun: string): string =>
   `${numberText(count)} ${noun}${count === 1 ? '' : 's'}`
+
+const isNumeric = (cell: Cell): boolean =>
+  typeof cell !== 'string' ? typeof cell === 'number' : /^[\d.]+ %$/.test(cell)
 
 function cellText(cell: Cell): string {
   if (cell === null || cell === undefined) return '-'

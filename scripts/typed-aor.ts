@@ -1,6 +1,6 @@
 import { fromSql, toSql } from '../db/wire-text.ts'
 import { TandemError } from '../src/ops/errors.ts'
-import { canonicalUserOf } from '../src/partition/canonical-user.ts'
+import { canonicalUser, canonicalUserOf } from '../src/partition/canonical-user.ts'
 import { parseUri, type Uri } from '../src/sip/uri.ts'
 
 /** An address of record that somebody typed. Texts are wire text. */
@@ -28,8 +28,18 @@ export function parseTypedAor(text: string): TypedAor {
 /** As {@link parseTypedAor}, of a user of some domain. @throws TandemError USAGE */
 export function parseUserAtDomain(text: string): TypedAor {
   const aor = parseTypedAor(text)
-  if (aor.domain === '') throw notAnAddress(text)
+  if (aor.domain === '' || aor.uri.user.includes(';')) throw notAnAddress(text)
   return aor
+}
+
+/**
+ * The canonical form of what stands before the `@`, in Unicode; undefined when it may not stand there. Parameters and a password
+ * have no place in the name of a subscriber.
+ */
+export function parseUserPart(text: string): string | undefined {
+  const wire = fromSql(text)
+  const uri = parseUri(`sip:${wire}@-`)
+  return uri?.user === wire && wire !== '' && !wire.includes(';') ? canonicalUser(wire) : undefined
 }
 
 /** Wire text for a terminal. */

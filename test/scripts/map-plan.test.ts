@@ -39,7 +39,7 @@ t.test('a group is brought in, in one version, and moves what was said', async (
   t.ok(proposed.steps.length <= 4)
   t.match(proposed.groups, [{ slotsAfter: 5462 }, { slotsAfter: 5462 }, { slots: 0, slotsAfter: 5460 }])
   const text = (await tandem('map', 'plan', '--add', 'c')).stdout
-  t.match(text, /\n {2}Range +From +To +Slots\n {2}\d+-\d+ +[ab] +c +[\d,]+\n/)
+  t.match(text, /\n {2}Range +From +To +Slots +Subscribers\n {2}\d+-\d+ +[ab] +c +[\d,]+ +[\d,]+\n/)
   t.match(text, /Nothing was changed\. To make it: tandem map plan --add c --apply\n$/)
   t.equal((await show()).version, 2)
 
@@ -127,5 +127,5 @@ t.test('groups that cannot be planned for', async (t) => {
   await tandem('map', 'drain', 'b')
   await t.rejects(plan('--add', 'b'), { code: 'USAGE', message: /b is draining/ })
   const empty = commandRunner(await server.createDatabase(), addMapCommands)
-  await t.rejects(empty('map', 'plan'), { code: 'USAGE', message: /the map is empty/ })
+  await t.rejects(empty('map', 'plan'), { code: 'MAP_MISSING', message: /the map is empty/ })
 })

@@ -1,3 +1,4 @@
+import { PassThrough, Readable } from 'node:stream'
 import { Command } from 'commander'
 import type { CommandContext } from '../../scripts/command-context.ts'
 import { loadConfig } from '../../src/ops/config.ts'
@@ -9,22 +10,34 @@ export interface CommandRun {
   readonly partlyFailed: boolean
 }
 
-/** Runs commands of ours in this process: a process of its own for each costs a second. Rejects as they do. */
+export interface CommandRunner {
+  /** Rejects as the command does. */
+  (...args: string[]): Promise<CommandRun>
+  /** With that on stdin. */
+  withStdin(stdin: string | Buffer | CommandContext['stdin'], ...args: string[]): Promise<CommandRun>
+}
+
+/** Runs commands of ours in this process: a process of its own for each costs a second. */
 export function commandRunner(
   url: string,
   add: (program: Command, context: CommandContext) => void,
   env: NodeJS.ProcessEnv = {},
-): (...args: string[]) => Promise<CommandRun> {
-  return async (...args) => {
+): CommandRunner {
+  const withStdin: CommandRunner['withStdin'] = async (input, ...args) => {
     let [stdout, stderr, partlyFailed] = ['', '', false]
+    const errors = new PassThrough()
+    errors.on('data', (chunk) => {
+      stderr += chunk
+    })
     const context: CommandContext = {
       config: () => loadConfig({ env: { TANDEM_DATABASE_URL: url, ...env } }),
       print: (text) => {
         stdout += `${text}\n`
       },
-      note: (text) => {
-        stderr += `${text}\n`
-      },
+      note: (text) => void errors.write(`${text}\n`),
+      stdin:
+        typeof input === 'string' || Buffer.isBuffer(input) ? Readable.from([Buffer.from(input)]) : input,
+      stderr: errors,
       partlyFailed: () => {
         partlyFailed = true
       },
@@ -34,4 +47,5 @@ export function commandRunner(
     await program.parseAsync(args, { from: 'user' })
     return { stdout, stderr, partlyFailed }
   }
+  return Object.assign((...args: string[]) => withStdin('', ...args), { withStdin })
 }
