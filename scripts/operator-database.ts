@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { Database, type Log } from '../db/database.ts'
+import { commandOf } from '../db/process-info.ts'
 import { type Config, requireDatabase } from '../src/ops/config.ts'
 import { TandemError } from '../src/ops/errors.ts'
 import { hideSecrets } from '../src/ops/secrets.ts'
@@ -66,24 +67,21 @@ function requireConfigured(config: Config): readonly string[] {
 }
 
 /**
- * The database of a `tandem up` that runs on that data directory. Only what a running PostgreSQL wrote there is
- * believed, so that no edit goes to whatever else may listen on the port.
+ * The database of a `tandem up` that runs on that data directory. Only what a PostgreSQL wrote there that still runs is
+ * believed: no edit is to go to whatever else may listen on the port by now.
  */
-export function runningUpDatabase(dataDir: string): string | undefined {
+export function runningUpDatabase(
+  dataDir: string,
+  commandOfProcess: (pid: number) => string = commandOf,
+): string | undefined {
   try {
+    const cluster = realpathSync(join(dataDir, 'postgres'))
     // Lines of postmaster.pid: process id, data directory, start time, port.
-    const [pid, , , port] = readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'latin1').split('\n')
+    const [pid, , , port] = readFileSync(join(cluster, 'postmaster.pid'), 'latin1').split('\n')
+    if (!commandOfProcess(Number(pid)).includes(cluster)) return undefined
     const password = readFileSync(join(dataDir, 'postgres.password'), 'latin1').trim()
-    return isAlive(Number(pid)) ? `postgres://tandem:${password}@127.0.0.1:${Number(port)}/tandem` : undefined
+    return `postgres://tandem:${password}@127.0.0.1:${Number(port)}/tandem`
   } catch {
     return undefined
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM' // it is another user's
   }
 }
