@@ -150,6 +150,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     async close() {
       member.state = 'stopping'
       retry?.cancel()
+      membership.onChange = () => {}
       await commits.drained()
       await refresher.stop()
       await membership.leave()

@@ -48,7 +48,12 @@ export class Tandem {
   /** Starts it and waits until it says that everything is ready. */
   static async start(options: TandemOptions): Promise<Tandem> {
     const tandem = new Tandem(options)
-    await tandem.says(/everything is ready/, READY_MS)
+    try {
+      await tandem.says(/everything is ready/, READY_MS)
+    } catch (error) {
+      await tandem.stop()
+      throw error
+    }
     return tandem
   }
 
@@ -109,6 +114,7 @@ export class Tandem {
   /** Stops it and removes its data. */
   async destroy(): Promise<void> {
     await this.stop()
-    await rm(this.options.dataDir, { recursive: true, force: true })
+    // PostgreSQL may take a moment longer than what started it.
+    await rm(this.options.dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 })
   }
 }
