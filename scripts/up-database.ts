@@ -29,6 +29,7 @@ export interface UpContents {
 
 export interface GroupUsers {
   readonly group: string
+  /** Among the users looked at. */
   readonly count: number
   /** The first few, in alphabetical order. */
   readonly names: readonly string[]
@@ -142,12 +143,15 @@ function requireMembers(map: MapSnapshot, addresses: DemoAddresses): void {
 }
 
 const SHOWN_USERS = 4
+/** Users among whom those shown are looked for: the first, and not all of some millions. */
+const LOOKED_AT = 1000
 
 function usersByGroup(db: Database): Promise<GroupUsers[]> {
   return db.query<GroupUsers>(
-    `select r.group_name as "group", count(*)::int as count, (array_agg(s.username order by s.username))[1:$1] as names
-     from tandem.subscriber s join tandem.slot_range r on s.slot between r.first and r.last
-     group by r.group_name`,
-    [SHOWN_USERS],
+    `select o.group_name as "group", count(*)::int as count, (array_agg(s.username order by s.username))[1:$1] as names
+     from (select username, domain from tandem.subscriber order by domain, username limit $2) s
+       cross join lateral tandem.owner_of(s.username || '@' || s.domain) o
+     group by o.group_name`,
+    [SHOWN_USERS, LOOKED_AT],
   )
 }

@@ -51,7 +51,7 @@ function stage2Lines({ contents: { map, users } }: UpState): string[] {
     const members = map.members.filter(({ group }) => group === name)
     const ranges = map.ranges.filter(({ group }) => group === name)
     const theirs = users.find(({ group }) => group === name)
-    const more = theirs && theirs.count > theirs.names.length ? `, … ${theirs.count} in all` : ''
+    const more = theirs && theirs.count > theirs.names.length ? ', …' : ''
     return [
       `group ${name}: ${members.map((m) => `${m.node} ${m.role} ${formatHostPort(m)}`).join(', ')}`,
       `         users ${theirs ? theirs.names.join(', ') : 'none'}${more}`,

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { nodeLogin } from '../db/node-login.ts'
 import { systemClock } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { exitStatus } from '../src/ops/errors.ts'
@@ -68,9 +69,9 @@ class UpSystem {
     this.#goOn()
     this.#database = openUpDatabase(this.#config, this.#log)
     const database = await this.#database
-    this.#nodes = planNodes(this.#config, database.urls)
-    const addresses = memberAddresses(this.#nodes)
+    const addresses = memberAddresses(planNodes(this.#config, database.urls))
     const contents = await prepareContents(this.#config, database, addresses, this.#log)
+    this.#nodes = planNodes(this.#config, await nodeUrls(database))
     // Members first: an edge that finds none of them answers 503.
     await this.#startNodes('stage2')
     await this.#startNodes('stage1')
@@ -122,6 +123,11 @@ function programOf(node: PlannedNode): Program {
   const env = nodeEnvironment(node, process.env)
   // A session of its own: Ctrl-C in the terminal reaches only us, and we stop the nodes in order.
   return { name: node.name, spawn: () => fork(COMMAND, [node.stage], { env, detached: true }) }
+}
+
+/** In a database of our own the nodes get a login that may do what nodes do and nothing else. */
+async function nodeUrls({ urls, dataDir }: UpDatabase): Promise<readonly string[]> {
+  return dataDir === undefined ? urls : Promise.all(urls.map(nodeLogin))
 }
 
 /** Waits for `work`, but not longer than that. */
