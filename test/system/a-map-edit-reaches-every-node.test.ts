@@ -3,9 +3,9 @@ import t from 'tap'
 import { MessageLoad } from '../support/message-load.ts'
 import { Tandem } from '../support/tandem.ts'
 
-/** More of both for a recorded run: TANDEM_TEST_EDITS=100 TANDEM_TEST_RATE=1000. */
-const EDITS = Number(process.env.TANDEM_TEST_EDITS ?? 12)
-const RATE = Number(process.env.TANDEM_TEST_RATE ?? 300)
+/** More of both for a recorded run: TEST_EDITS=100 TEST_RATE=1000. */
+const EDITS = Number(process.env.TEST_EDITS ?? 12)
+const RATE = Number(process.env.TEST_RATE ?? 300)
 const NODES = ['s1', 's2', 'a1', 'a2', 'b1', 'b2']
 const BOB_SLOT = 12_608
 
