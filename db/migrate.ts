@@ -27,6 +27,10 @@ export async function migrate(url: string | readonly string[], log: Log): Promis
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'tandem/migrate',
   })
+  client.on('notice', ({ severity, message, hint }) => {
+    // What the migrating role may not do by itself, with the statements to run.
+    if (severity === 'WARNING') log.warn({ hint }, message ?? 'a migration warns')
+  })
   try {
     await checkVersion(client, server)
     if (await isUpToDate(client, server)) return { applied: [] }
