@@ -250,7 +250,8 @@ export async function ownerOf(db: Database, aor: string): Promise<Owner> {
 /** SQLSTATEs with which the database says no to an edit: data (22), constraints (23), and our functions' own. */
 const isRefusal = (state: string | undefined) => /^(22|23|P0001$|P0002$)/.test(state ?? '')
 
-function refusal(error: unknown): unknown {
+/** What a refused edit is to its operator; any other error is itself. */
+export function refusal(error: unknown): unknown {
   if (!(error instanceof pg.DatabaseError && isRefusal(error.code))) return error
   const text = [error.message, error.detail].filter(Boolean).join('\n')
   return new TandemError('MAP_REFUSED', text, { hint: error.hint, cause: error })

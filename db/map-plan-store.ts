@@ -1,7 +1,7 @@
-import pg from 'pg'
 import { TandemError } from '../src/ops/errors.ts'
 import { SLOTS } from '../src/partition/slot.ts'
 import type { Database } from './database.ts'
+import { refusal } from './map-admin.ts'
 
 /** How much there is of something, by what decides who owns it. */
 export interface Counts {
@@ -103,10 +103,3 @@ const outdated = (planned: number, now: number | undefined) =>
   new TandemError('MAP_REFUSED', `the map is version ${now} now; the plan was made for version ${planned}`, {
     hint: 'plan again',
   })
-
-/** As in map-admin: data, constraints, and the functions' own refusals. */
-function refusal(error: unknown): unknown {
-  if (!(error instanceof pg.DatabaseError) || !/^(22|23|P0001$|P0002$)/.test(error.code ?? '')) return error
-  const text = [error.message, error.detail].filter(Boolean).join('\n')
-  return new TandemError('MAP_REFUSED', text, { hint: error.hint, cause: error })
-}

@@ -1,17 +1,12 @@
 import { parseHostPort } from '../src/ops/host-port.ts'
-import type { MapRows, MemberRow } from '../src/partition/partition-map.ts'
+import type { MapRows, MemberRow, DomainRow as ServedDomain } from '../src/partition/partition-map.ts'
 import type { Database } from './database.ts'
 import type { NodeRow } from './node-store.ts'
 
-export type { MemberRow, SlotRange } from '../src/partition/partition-map.ts'
+export type { HashBy, MemberRow, SlotRange } from '../src/partition/partition-map.ts'
+export type { PinRow } from '../src/partition/pins.ts'
 
-/** What decides the slot of a user: the canonical user part, or that, `@`, and the domain. */
-export type HashBy = 'user' | 'user@domain'
-
-export interface DomainRow {
-  readonly name: string
-  readonly realm: string
-  readonly hashBy: HashBy
+export interface DomainRow extends ServedDomain {
   /** Whether callers are to authenticate with their own group (design §2). */
   readonly callerAuth: boolean
 }
@@ -23,23 +18,10 @@ export interface GroupRow {
   readonly databaseUrls: readonly string[] | null
 }
 
-/** Goes before the slots: the exact user first, then the longest prefix. */
-export interface PinRow {
-  readonly kind: 'user' | 'prefix'
-  /**
-   * user: compared with what is hashed, the canonical user or `user@domain` as the domain's `hashBy` says; prefix: digits, after a
-   * `+` or not, that this text begins with.
-   */
-  readonly value: string
-  readonly group: string
-}
-
 /** The map and the nodes, in one snapshot of the database. Members that have only an SRV name are left out: nothing resolves it yet. */
 export interface MapSnapshot extends MapRows {
   readonly domains: readonly DomainRow[]
   readonly groups: readonly GroupRow[]
-  /** In no order that matters. */
-  readonly pins: readonly PinRow[]
   /** All processes that ever reported themselves; see `heartbeatAt` and `state`. */
   readonly nodes: readonly NodeRow[]
   /** Changes with stage, addresses or state of any node, not with heartbeats. */
