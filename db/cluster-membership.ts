@@ -227,7 +227,7 @@ const equal = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
 function clusterOf(snapshot: MapSnapshot, keys: ClusterKeys): Cluster {
   const running = snapshot.nodes.filter(({ stage, state }) => stage === 'stage1' && state !== 'stopped')
   const edges = running.map(toEdge).filter((edge) => edge !== undefined)
-  const inside = [...edges.map((edge) => edge.inside), ...snapshot.members.map(udpEndpoint)]
+  const inside = [...edges.flatMap((edge) => edge.inside), ...snapshot.members.map(udpEndpoint)]
   return {
     map: new PartitionMap(snapshot),
     edges,
@@ -237,12 +237,13 @@ function clusterOf(snapshot: MapSnapshot, keys: ClusterKeys): Cluster {
 }
 
 function toEdge({ name, addresses }: NodeRow): EdgeNode | undefined {
-  const outside = toEndpoint(addresses.edge)
-  const inside = toEndpoint(addresses.inside)
+  const outside = toEndpoints(addresses.edge)
+  const inside = toEndpoints(addresses.inside)
   return outside && inside && { name, outside, inside }
 }
 
-function toEndpoint(text: string | undefined): Endpoint | undefined {
-  const place = text === undefined ? undefined : parseHostPort(text)
-  return place && udpEndpoint(place)
+/** `a:p, a:p`; `undefined` unless all of them are addresses. */
+function toEndpoints(list: string | undefined): readonly Endpoint[] | undefined {
+  const places = (list ?? '').split(/,\s*/).map((text) => parseHostPort(text))
+  return places.every((place) => place !== undefined) ? places.map(udpEndpoint) : undefined
 }

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import type { FlowTokens } from '../src/net/flow-token.ts'
 import type { InboundBatch, Transport } from '../src/net/transport.ts'
 import type { Logger } from '../src/ops/logging.ts'
-import { type Cluster, type EdgeNode, isClusterSocket } from '../src/partition/cluster.ts'
+import { type Cluster, type EdgeWorker, isClusterSocket, outsideTowards } from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
@@ -36,7 +36,7 @@ const ALLOW =
 const RETRY_AFTER_SEC = [2, 8] as const
 
 export interface EdgeOptions {
-  readonly self: EdgeNode
+  readonly self: EdgeWorker
   readonly outside: Transport
   readonly inside: Transport
   /** The cluster as it is now. */
@@ -159,13 +159,15 @@ export class Edge {
       out.prepend(H.path, `<sip:${tokens.mint(source)}@${place(self.inside)};lr${ob}>`)
     } else if (BEGINS_DIALOG.has(method) && request.toTag === undefined) {
       const flow = face === 'outside' ? source : decision.to === 'outside' ? decision.target : undefined
-      if (flow) out.prepend(H.recordRoute, `<sip:${tokens.mint(flow)}@${place(self.outside)};lr>`)
+      const own = flow && outsideTowards(self.node, flow)
+      if (own) out.prepend(H.recordRoute, `<sip:${tokens.mint(flow)}@${place(own)};lr>`)
     }
   }
 
   #via({ request, face }: Passage, decision: Onward, sender: Via): string {
     const { self, cluster } = this.#options
-    const exit = decision.to === 'outside' ? self.outside : self.inside
+    const outside = decision.to === 'outside' ? outsideTowards(self.node, decision.target) : undefined
+    const exit = outside ?? self.inside
     const version = decision.to === 'group' ? `;map=${cluster().map.version}` : ''
     return formatVia(exit, this.#branches.make(request, sender, face), version)
   }
@@ -191,12 +193,17 @@ export class Edge {
   #wayBack(response: Message, arrival: Face): { face: Face; target: Endpoint } | undefined {
     if (checkResponse(response)) return undefined
     const own = response.topVia
-    const { address, port } = this.#options.self[arrival]
-    if (own?.host !== address || own.port !== port) return undefined
+    if (!own || !this.#isOwn(own, arrival)) return undefined
     const sender = parseVia(response.values(H.via)[1] ?? '')
     const face = sender && this.#branches.faceOf(response, own.branch, sender)
     const target = sender && responseTarget(sender)
     return face && target && this.#mayAnswer(target, face) ? { face, target } : undefined
+  }
+
+  #isOwn({ host, port }: Via, arrival: Face): boolean {
+    const { node, inside } = this.#options.self
+    const faces = arrival === 'inside' ? [inside] : node.outside
+    return faces.some((own) => own.address === host && own.port === port)
   }
 
   #mayAnswer(target: Endpoint, face: Face): boolean {

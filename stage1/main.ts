@@ -8,7 +8,7 @@ import type { Config } from '../src/ops/config.ts'
 import { formatHostPort } from '../src/ops/host-port.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { RunningNode } from '../src/ops/running-node.ts'
-import { type EdgeNode, udpEndpoint } from '../src/partition/cluster.ts'
+import { type EdgeNode, edgeWorker, udpEndpoint } from '../src/partition/cluster.ts'
 import { Edge } from './edge.ts'
 import { Members } from './members.ts'
 import type { Face } from './route-request.ts'
@@ -24,9 +24,10 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
   const { stage1, node } = config
   const self: EdgeNode = {
     name: node,
-    outside: udpEndpoint(stage1.edge),
-    inside: udpEndpoint(stage1.inside),
+    outside: [udpEndpoint(stage1.edge)],
+    inside: [udpEndpoint(stage1.inside)],
   }
+  const here = { outside: udpEndpoint(stage1.edge), inside: udpEndpoint(stage1.inside) }
   const db = new Database({ ...config.database, node }, log)
   const membership = await ClusterMembership.join({
     db,
@@ -46,7 +47,7 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
   let edge: Edge | undefined
   const listen = (face: Face) =>
     DgramTransport.open(
-      { ...self[face], option: OPTION[face] },
+      { ...here[face], option: OPTION[face] },
       {
         onMessages: (batch) => edge?.receive(batch, face),
         onError: (error, to) => log.debug({ err: error, to }, 'not sent'),
@@ -59,7 +60,7 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
     probeIntervalMs: stage1.probeIntervalMs,
     clock: systemClock,
     connect: (peer, events) =>
-      DgramTransport.open({ address: self.inside.address, port: 0, option: OPTION.inside, peer }, events),
+      DgramTransport.open({ address: here.inside.address, port: 0, option: OPTION.inside, peer }, events),
     onChange: ({ node: member, group }, state, reason) =>
       log[state === 'up' ? 'info' : 'warn'](
         { member, group, state },
@@ -69,11 +70,11 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
   membership.onChange = ({ map }) => void members.adopt(map)
   await members.adopt(cluster().map)
   const tokens = new FlowTokens(() => cluster().keys)
-  edge = new Edge({ self, outside, inside, cluster, tokens, members, log })
+  edge = new Edge({ self: edgeWorker(self, 0), outside, inside, cluster, tokens, members, log })
   await membership.report('serving')
 
   return {
-    describe: `stage 1 node ${node}, outside ${formatHostPort(self.outside)}, inside ${formatHostPort(self.inside)}`,
+    describe: `stage 1 node ${node}, outside ${formatHostPort(here.outside)}, inside ${formatHostPort(here.inside)}`,
     async close() {
       await membership.leave()
       await Promise.all([outside.close(), inside.close()])

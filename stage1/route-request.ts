@@ -1,6 +1,6 @@
 import type { FlowTokens } from '../src/net/flow-token.ts'
 import { numericTarget } from '../src/net/resolve.ts'
-import { type Cluster, type EdgeNode, isClusterSocket } from '../src/partition/cluster.ts'
+import { type Cluster, type EdgeNode, type EdgeWorker, isClusterSocket } from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
@@ -27,7 +27,7 @@ export type Decision =
 const refuse = (status: number, reason: string): Decision => ({ to: 'refuse', defect: { status, reason } })
 
 export interface Surroundings {
-  readonly self: EdgeNode
+  readonly self: EdgeWorker
   readonly cluster: Cluster
   readonly tokens: FlowTokens
 }
@@ -59,7 +59,9 @@ function followRoute(request: Message, source: Endpoint, face: Face, at: Surroun
     if (isSenders) continue
     if (face === 'outside' && request.toTag === undefined)
       return refuse(403, 'Flow Token Outside Of A Dialog')
-    if (node !== at.self) return { to: 'edge', target: node.inside, routes: i }
+    const holder = node === at.self.node ? at.self.inside : node.inside[0]
+    if (!holder) return refuse(430, 'Flow Failed')
+    if (holder !== at.self.inside) return { to: 'edge', target: holder, routes: i }
     return overFlow(flow, i + 1, at)
   }
   const decision = findOwner(request, face, at)
@@ -97,7 +99,7 @@ function findOwner(request: Message, face: Face, at: Surroundings): Decision {
     return isRegister ? refuse(400, 'Bad To') : { to: 'self' }
   }
   if (isRegister) return refuse(403, 'Domain Not Served Here')
-  if (isNode(uri, at.self)) return uri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
+  if (isNode(uri, at.self.node)) return uri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
   return leave(uri, 0, face, at)
 }
 
@@ -117,12 +119,12 @@ function sendOut(target: Endpoint, routes: number, at: Surroundings): Decision {
 
 /** The node that a Route names; a served domain names any, so this one. */
 function nodeOf(uri: Uri, { self, cluster }: Surroundings): EdgeNode | undefined {
-  if (isNode(uri, self) || (uri.user === '' && cluster.map.serves(uri.host))) return self
+  if (isNode(uri, self.node) || (uri.user === '' && cluster.map.serves(uri.host))) return self.node
   return cluster.edges.find((edge) => isNode(uri, edge))
 }
 
 const isNode = (uri: Uri, { outside, inside }: EdgeNode): boolean =>
-  isNamed(uri, outside) || isNamed(uri, inside)
+  [...outside, ...inside].some((own) => isNamed(uri, own))
 
 const isNamed = (uri: Uri, { address, port }: Endpoint): boolean =>
   uri.host === address && (uri.port || 5060) === port

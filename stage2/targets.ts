@@ -45,6 +45,7 @@ function byAnyEdge(uri: Uri, cluster: Cluster, tokens: FlowTokens): Way | undefi
   const place = numericTarget(uri)
   const [edge] = cluster.edges
   if (!place || !edge) return undefined
-  const { address, port } = edge.inside
-  return { route: [`<sip:${tokens.mint(place)}@${formatHostPort(address, port)};lr>`], hop: edge.inside }
+  const [hop] = edge.inside
+  if (!hop) return undefined
+  return { route: [`<sip:${tokens.mint(place)}@${formatHostPort(hop.address, hop.port)};lr>`], hop }
 }

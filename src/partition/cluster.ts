@@ -6,10 +6,34 @@ import type { PartitionMap } from './partition-map.ts'
 /** A stage-1 node as the others know it. */
 export interface EdgeNode {
   readonly name: string
-  /** Where the world reaches it. */
-  readonly outside: Endpoint
-  /** Where the cluster reaches it. */
+  /** Where the world reaches it, by UDP and by TCP: one address at most for each version of IP. */
+  readonly outside: readonly Endpoint[]
+  /** Where the cluster reaches it: one socket for each of its workers, by worker number. */
+  readonly inside: readonly Endpoint[]
+}
+
+/** One process of a stage-1 node: it shares the outside face with the others and has an inside face of its own. */
+export interface EdgeWorker {
+  readonly node: EdgeNode
+  /** From 0. */
+  readonly number: number
+  /** Its socket among `node.inside`. */
   readonly inside: Endpoint
+}
+
+export function edgeWorker(node: EdgeNode, number: number): EdgeWorker {
+  const inside = node.inside[number]
+  if (!inside) throw new RangeError(`node ${node.name} has no worker ${number}`)
+  return { node, number, inside }
+}
+
+/** The address of an edge from which somebody is reached: of the same version of IP. `undefined` if it has none. */
+export function outsideTowards(
+  { outside }: EdgeNode,
+  { address }: Pick<Endpoint, 'address'>,
+): Endpoint | undefined {
+  const isV6 = address.includes(':')
+  return outside.find((own) => own.address.includes(':') === isV6)
 }
 
 /** Everything that a node of either stage knows of its cluster, replaced in whole when any of it changes. */
@@ -35,7 +59,8 @@ export function udpEndpoint({
 
 /** Whether one of the cluster's own sockets is there: nothing that a client names may lead to it. */
 export function isClusterSocket({ edges, insideAddresses, map }: Cluster, place: Endpoint): boolean {
-  if (edges.some((edge) => isAt(edge.outside, place) || isAt(edge.inside, place))) return true
+  if (edges.some(({ outside, inside }) => [...outside, ...inside].some((own) => isAt(own, place))))
+    return true
   // Hardly any client shares an address with a member, so the members need hardly ever be looked through.
   if (!insideAddresses.has(place.address)) return false
   return [...map.groups.values()].some(({ members }) =>

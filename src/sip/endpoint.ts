@@ -6,6 +6,8 @@ export interface Endpoint {
   /** Numeric; IPv6 without brackets. */
   readonly address: string
   readonly port: number
+  /** The number of a connection in the process that holds it, where the message came over one. */
+  readonly connection?: number
 }
 
 /** RFC 3261 §17: whether the transport itself repeats what is lost. */

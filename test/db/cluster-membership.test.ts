@@ -146,8 +146,8 @@ t.test(
     t.same(edges, [
       {
         name: 's1a',
-        outside: { transport: 'udp', address: '192.0.2.1', port: 5060 },
-        inside: { transport: 'udp', address: '10.0.0.1', port: 5160 },
+        outside: [{ transport: 'udp', address: '192.0.2.1', port: 5060 }],
+        inside: [{ transport: 'udp', address: '10.0.0.1', port: 5160 }],
       },
     ])
     t.ok(later.has('10.0.0.1'))
@@ -191,7 +191,7 @@ t.test('it hears of a new map, and of nodes that come and go', async (t) => {
   await registerNode(db, report)
   const come = await until((cluster) => edgesOf(cluster).length === 2)
   t.same(edgesOf(come), ['s1a', 's1b'])
-  t.equal(come.edges[1]?.inside.address, '2001:db8::2', 'in the form of addresses on the wire')
+  t.equal(come.edges[1]?.inside[0]?.address, '2001:db8::2', 'in the form of addresses on the wire')
   t.ok(come.insideAddresses.has('2001:db8::2'))
   await registerNode(db, { ...report, name: 'odd', addresses: { edge: 'x', inside: '10.0.0.9:1' } })
   await registerNode(db, { ...report, name: 'a1', stage: 'stage2', addresses: { listen: '10.0.0.8:1' } })

@@ -10,6 +10,8 @@ t.test('a token opens to the flow it was minted for', async (t) => {
   t.same(flows.open(flows.mint(flow)), flow)
   const v6 = { transport: 'tcp', address: '2001:db8::1', port: 5060 } as const
   t.same(flows.open(flows.mint(v6)), v6)
+  const connected = { ...v6, worker: 3, connection: 4_294_967_296 }
+  t.same(flows.open(flows.mint(connected)), connected)
   t.match(flows.mint(flow), /^[\w-]+$/, 'needs no escape in a URI')
 })
 

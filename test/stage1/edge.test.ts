@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Cluster, EdgeNode } from '../../src/partition/cluster.ts'
+import { type Cluster, type EdgeNode, edgeWorker } from '../../src/partition/cluster.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { H } from '../../src/sip/header.ts'
 import { parseNameAddr } from '../../src/sip/name-addr.ts'
@@ -7,8 +7,12 @@ import { respond } from '../../src/sip/response.ts'
 import { Edge } from '../../stage1/edge.ts'
 import type { Face } from '../../stage1/route-request.ts'
 import {
+  A_IN,
+  A_OUT,
   A1,
   ALICE,
+  B_IN,
+  B_OUT,
   B1,
   BOB,
   batch,
@@ -35,12 +39,12 @@ function edgeOf({
   cluster?: Partial<Cluster>
   down?: string
 } = {}) {
-  const outside = new FakeTransport(self.outside)
-  const inside = new FakeTransport(self.inside)
+  const outside = new FakeTransport(self.outside[0] as Endpoint)
+  const inside = new FakeTransport(self.inside[0] as Endpoint)
   const toGroup: { group: string; text: string }[] = []
   const now = clusterOf(cluster)
   const edge = new Edge({
-    self,
+    self: edgeWorker(self, 0),
     outside,
     inside,
     cluster: () => now,
@@ -225,16 +229,16 @@ t.test('Record-Route: on what begins a dialog, once, with the flow on the far si
   const routes = (message: string) => parsed(message).values(H.recordRoute)
   const { one } = edgeOf()
   for (const method of ['INVITE', 'SUBSCRIBE', 'REFER'])
-    t.same(routes(one(wire(method, 'sip:alice@example.com'))), [flow(ALICE, S1A.outside)], method)
+    t.same(routes(one(wire(method, 'sip:alice@example.com'))), [flow(ALICE, A_OUT)], method)
   for (const method of ['MESSAGE', 'OPTIONS', 'ACK', 'CANCEL', 'REGISTER', 'PUBLISH', 'BYE'])
     t.same(routes(one(wire(method, 'sip:alice@example.com'))), [], method)
   t.same(routes(one(swap(INVITE, IN_DIALOG.from, IN_DIALOG.to))), [], 're-INVITE')
   t.same(routes(one(INVITE, A1, 'inside')), [], 'between group and group')
   const toClient = wire('INVITE', 'sip:bob@203.0.113.9', [
-    `Route: ${flow(BOB, S1A.inside)}`,
-    `Record-Route: ${flow(ALICE, S1B.outside)}`,
+    `Route: ${flow(BOB, A_IN)}`,
+    `Record-Route: ${flow(ALICE, B_OUT)}`,
   ])
-  t.same(routes(one(toClient, A1, 'inside')), [flow(BOB, S1A.outside), flow(ALICE, S1B.outside)])
+  t.same(routes(one(toClient, A1, 'inside')), [flow(BOB, A_OUT), flow(ALICE, B_OUT)])
 })
 
 t.test('P-Asserted-Identity: believed from inside only, in requests and responses', async (t) => {
@@ -247,11 +251,7 @@ t.test('P-Asserted-Identity: believed from inside only, in requests and response
   t.notMatch(one(invite), /asserted/i)
   t.match(one(invite, A1, 'inside'), /P-Asserted-Identity: <sip:boss@example\.com>, <tel:\+1>/)
   const headers = [[H.assertedIdentity, '<sip:boss@example.com>']] as const
-  const toClient = one(
-    wire('INVITE', 'sip:bob@203.0.113.9', [`Route: ${flow(BOB, S1A.inside)}`]),
-    A1,
-    'inside',
-  )
+  const toClient = one(wire('INVITE', 'sip:bob@203.0.113.9', [`Route: ${flow(BOB, A_IN)}`]), A1, 'inside')
   t.notMatch(one(respond(parsed(toClient), 200, { headers }) ?? '', BOB), /asserted/i)
   const toGroup = one(INVITE)
   t.match(one(respond(parsed(toGroup), 200, { headers }) ?? '', B1, 'inside'), /P-Asserted-Identity/)
@@ -262,7 +262,7 @@ t.test('ways out: to a flow, to another node; own Routes go, others stay', async
   const bye = swap(wire('BYE', 'sip:bob@203.0.113.9', ['Route: X']), IN_DIALOG.from, IN_DIALOG.to)
   const by = (...routes: string[]) => swap(bye, 'Route: X', `Route: ${routes.join(', ')}`)
 
-  receive(by(flow(ALICE, S1A.outside), flow(BOB, S1A.outside), '<sip:proxy.example.org;lr>'))
+  receive(by(flow(ALICE, A_OUT), flow(BOB, A_OUT), '<sip:proxy.example.org;lr>'))
   const [out] = outside.sent.splice(0)
   t.same(out?.to, BOB)
   t.match(
@@ -273,15 +273,15 @@ t.test('ways out: to a flow, to another node; own Routes go, others stay', async
   )
   t.same(parsed(out?.text).values(H.route), ['<sip:proxy.example.org;lr>'])
 
-  receive(by(flow(ALICE, S1A.outside), flow(BOB, S1B.outside)))
+  receive(by(flow(ALICE, A_OUT), flow(BOB, B_OUT)))
   const [across] = inside.sent.splice(0)
-  t.same(across?.to, S1B.inside)
+  t.same(across?.to, B_IN)
   t.match(across?.text, /\r\nVia: SIP\/2\.0\/UDP 10\.0\.0\.1:5160;/)
-  t.same(parsed(across?.text).values(H.route), [flow(BOB, S1B.outside)])
+  t.same(parsed(across?.text).values(H.route), [flow(BOB, B_OUT)])
 
   // And the other node sends it out.
   const other = edgeOf({ self: S1B })
-  other.receive(across?.text ?? '', S1A.inside, 'inside')
+  other.receive(across?.text ?? '', A_IN, 'inside')
   const [there] = other.outside.sent
   t.same(there?.to, BOB)
   t.same(parsed(there?.text).values(H.route), [])
@@ -304,7 +304,7 @@ t.test('a response goes back the way of its request, its top Via gone', async (t
   t.same(inside.sent, [])
 
   const toClient = swap(
-    wire('INVITE', 'sip:bob@203.0.113.9', [`Route: ${flow(BOB, S1A.inside)}`]),
+    wire('INVITE', 'sip:bob@203.0.113.9', [`Route: ${flow(BOB, A_IN)}`]),
     '198.51.100.7:40001',
     '10.0.0.21:5073',
   )
@@ -338,16 +338,8 @@ t.test('clients whose answers take thought still get them', async (t) => {
 
 t.test('responses to nothing that was sent are dropped and counted', async (t) => {
   const { one, receive, taken, counters } = edgeOf()
-  const toClient = one(
-    wire('INVITE', 'sip:bob@203.0.113.9', [`Route: ${flow(BOB, S1A.inside)}`]),
-    B1,
-    'inside',
-  )
-  const inDialog = swap(
-    wire('BYE', 'sip:x', [`Route: ${flow(BOB, S1A.outside)}`]),
-    IN_DIALOG.from,
-    IN_DIALOG.to,
-  )
+  const toClient = one(wire('INVITE', 'sip:bob@203.0.113.9', [`Route: ${flow(BOB, A_IN)}`]), B1, 'inside')
+  const inDialog = swap(wire('BYE', 'sip:x', [`Route: ${flow(BOB, A_OUT)}`]), IN_DIALOG.from, IN_DIALOG.to)
   const direct = respond(parsed(one(swap(inDialog, 'sip:x', 'sip:b@203.0.113.9'))), 200) ?? ''
   const fromClient = respond(parsed(toClient), 200) ?? ''
   const fromGroup = respond(parsed(one(INVITE)), 200) ?? ''

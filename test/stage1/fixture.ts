@@ -10,12 +10,12 @@ import { type Message, parseMessage } from '../../src/sip/message.ts'
 /** A small cluster: two edges, whose faces are on different networks, and two groups. Alice is of group b, bob of a. */
 export const udp = (address: string, port: number): Endpoint => udpEndpoint({ address, port })
 
-export const S1A: EdgeNode = {
-  name: 's1a',
-  outside: udp('192.0.2.1', 5060),
-  inside: udp('10.0.0.1', 5160),
-}
-export const S1B: EdgeNode = { name: 's1b', outside: udp('192.0.2.2', 5060), inside: udp('10.0.0.2', 5160) }
+export const A_OUT = udp('192.0.2.1', 5060)
+export const A_IN = udp('10.0.0.1', 5160)
+export const B_OUT = udp('192.0.2.2', 5060)
+export const B_IN = udp('10.0.0.2', 5160)
+export const S1A: EdgeNode = { name: 's1a', outside: [A_OUT], inside: [A_IN] }
+export const S1B: EdgeNode = { name: 's1b', outside: [B_OUT], inside: [B_IN] }
 
 export const ALICE = udp('198.51.100.7', 40_001)
 export const BOB = udp('203.0.113.9', 5060)
@@ -62,7 +62,7 @@ export function mapOf(members: readonly MemberRow[] = MEMBERS, version = 7): Par
 }
 
 export function clusterOf(more: Partial<Cluster> = {}): Cluster {
-  const inside = [S1A.inside, S1B.inside, ...MEMBERS].map(({ address }) => address)
+  const inside = [A_IN, B_IN, ...MEMBERS].map(({ address }) => address)
   return { map: mapOf(), edges: [S1A, S1B], insideAddresses: new Set(inside), keys: KEYS, ...more }
 }
 

@@ -1,7 +1,23 @@
 import t from 'tap'
+import { edgeWorker } from '../../src/partition/cluster.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { type Face, routeRequest } from '../../stage1/route-request.ts'
-import { A1, ALICE, BOB, clusterOf, parsed, requestLines, S1A, S1B, text, tokens, udp } from './fixture.ts'
+import {
+  A_IN,
+  A_OUT,
+  A1,
+  ALICE,
+  B_IN,
+  B_OUT,
+  BOB,
+  clusterOf,
+  parsed,
+  requestLines,
+  S1A,
+  text,
+  tokens,
+  udp,
+} from './fixture.ts'
 
 interface Given {
   readonly method?: string
@@ -23,7 +39,7 @@ function way({ method = 'INVITE', uri = 'sip:bob@example.com', face = 'outside',
   if (given.to) lines[to] = `To: ${given.to}`
   const source = given.source ?? (face === 'outside' ? ALICE : A1)
   const decision = routeRequest(parsed(text(lines)), source, face, {
-    self: S1A,
+    self: edgeWorker(S1A, 0),
     cluster: clusterOf(),
     tokens,
   })
@@ -43,8 +59,8 @@ function way({ method = 'INVITE', uri = 'sip:bob@example.com', face = 'outside',
 
 const route = (user: string, { address, port }: Endpoint) =>
   `<sip:${user}${user && '@'}${address}:${port};lr>`
-const mine = route('', S1A.outside)
-const flow = (to: Endpoint, at = S1A.outside) => route(tokens.mint(to), at)
+const mine = route('', A_OUT)
+const flow = (to: Endpoint, at = A_OUT) => route(tokens.mint(to), at)
 const IN_DIALOG = '<sip:bob@example.com>;tag=t1'
 
 t.test(
@@ -132,15 +148,15 @@ t.test('a way out never leads back in, where we are trusted', async (t) => {
 
 t.test('an own Route is popped, by whichever of our names', async (t) => {
   t.equal(way({ route: [mine] }), 'group a -1')
-  t.equal(way({ route: [route('', S1A.inside)], face: 'inside' }), 'group a -1')
+  t.equal(way({ route: [route('', A_IN)], face: 'inside' }), 'group a -1')
   t.equal(way({ route: ['<sip:192.0.2.1;lr>, <sip:example.com;lr>'] }), 'group a -2', 'what phones preload')
-  t.equal(way({ route: [route('', S1B.outside), mine] }), 'group a -2', 'another node could do no better')
+  t.equal(way({ route: [route('', B_OUT), mine] }), 'group a -2', 'another node could do no better')
   t.equal(way({ method: 'OPTIONS', uri: 'sip:192.0.2.1', route: [mine] }), 'self')
   t.equal(way({ method: 'REGISTER', uri: 'sip:example.com', route: [mine] }), 'group a -1')
 })
 
 t.test('from inside, a token is followed', async (t) => {
-  t.equal(way({ route: [flow(ALICE, S1A.inside)], face: 'inside' }), 'outside 198.51.100.7:40001 -1')
+  t.equal(way({ route: [flow(ALICE, A_IN)], face: 'inside' }), 'outside 198.51.100.7:40001 -1')
   t.equal(way({ route: [mine, flow(BOB)], face: 'inside' }), 'outside 203.0.113.9:5060 -2')
   t.equal(
     way({ route: [flow(BOB), '<sip:proxy.example.org;lr>'], face: 'inside' }),
@@ -181,21 +197,21 @@ t.test("in a dialog, the sender's own token is passed over and the other side's 
 
 t.test('a token of another node goes there, with its Route', async (t) => {
   const bye = { method: 'BYE', uri: 'sip:bob@203.0.113.9', to: IN_DIALOG }
-  t.equal(way({ ...bye, route: [flow(ALICE), flow(BOB, S1B.outside)] }), 'edge 10.0.0.2:5160 -1')
+  t.equal(way({ ...bye, route: [flow(ALICE), flow(BOB, B_OUT)] }), 'edge 10.0.0.2:5160 -1')
   t.equal(
-    way({ ...bye, route: [flow(ALICE, S1B.outside), flow(BOB, S1B.outside)] }),
+    way({ ...bye, route: [flow(ALICE, B_OUT), flow(BOB, B_OUT)] }),
     'edge 10.0.0.2:5160 -1',
     'all of the dialog was there: it is not sent back to its sender',
   )
-  t.equal(way({ ...bye, route: [flow(ALICE, S1B.outside), flow(BOB)] }), 'outside 203.0.113.9:5060 -2')
-  t.equal(way({ route: [flow(BOB, S1B.inside)], face: 'inside' }), 'edge 10.0.0.2:5160')
+  t.equal(way({ ...bye, route: [flow(ALICE, B_OUT), flow(BOB)] }), 'outside 203.0.113.9:5060 -2')
+  t.equal(way({ route: [flow(BOB, B_IN)], face: 'inside' }), 'edge 10.0.0.2:5160')
   const gone = udp('192.0.2.3', 5060)
   t.equal(way({ ...bye, route: [flow(BOB, gone)] }), '430 Flow Failed', 'a node that left the cluster')
   t.equal(way({ route: [flow(BOB, gone)], face: 'inside' }), '430 Flow Failed')
 })
 
 t.test('a stranger gets nowhere by Route', async (t) => {
-  for (const at of [S1A.outside, S1A.inside, S1B.outside, S1B.inside]) {
+  for (const at of [A_OUT, A_IN, B_OUT, B_IN]) {
     for (const user of ['alice', 'A'.repeat(40), tokens.mint(BOB).replace(/^./, '!')])
       t.equal(way({ route: [route(user, at)], to: IN_DIALOG }), '403 Flow Token Not Ours', user)
     t.equal(
@@ -205,7 +221,7 @@ t.test('a stranger gets nowhere by Route', async (t) => {
     )
   }
   t.equal(
-    way({ uri: 'sip:x@203.0.113.9', route: [route('', S1B.inside)] }),
+    way({ uri: 'sip:x@203.0.113.9', route: [route('', B_IN)] }),
     '403 Relaying Denied',
     'through two nodes',
   )

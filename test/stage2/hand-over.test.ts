@@ -1,7 +1,7 @@
 import t from 'tap'
 import { H } from '../../src/sip/header.ts'
 import { respond } from '../../src/sip/response.ts'
-import { binding, edge, here, testCluster, udp } from '../support/cluster.ts'
+import { binding, edgeInside, here, testCluster, udp } from '../support/cluster.ts'
 import { settled } from '../support/fake-transport.ts'
 import { MemberBench, read } from '../support/member-bench.ts'
 
@@ -97,7 +97,7 @@ t.test('a response that names us but that we never passed on goes nowhere', asyn
   await bench.receive(`SIP/2.0 200 OK\r\n${via(`${here.address}:${here.port}`)}${via('192.0.2.60')}${rest}`)
   await bench.receive(
     `SIP/2.0 200 OK\r\n${via('192.0.2.99', ';passed')}${via('192.0.2.60')}${rest}`,
-    edge.inside,
+    edgeInside,
   )
   t.strictSame(bench.take(), [])
   await bench.assertEmpty(t)

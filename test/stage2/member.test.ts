@@ -2,7 +2,7 @@ import t from 'tap'
 import { slotOf } from '../../src/partition/slot.ts'
 import { H } from '../../src/sip/header.ts'
 import { ackTo, cancelOf } from '../sip/transaction/bench.ts'
-import { binding, edge, here, testCluster, udp } from '../support/cluster.ts'
+import { binding, edgeInside, here, testCluster, udp } from '../support/cluster.ts'
 import { batchOf, settled } from '../support/fake-transport.ts'
 import { MemberBench, subscriber } from '../support/member-bench.ts'
 
@@ -66,7 +66,7 @@ t.test('a malformed request is answered without a transaction, and counted', asy
 
 t.test('a batch brings many', async (t) => {
   const bench = withBob()
-  bench.member.receive(batchOf(edge.inside, request('MESSAGE'), 'garbage', PROBE))
+  bench.member.receive(batchOf(edgeInside, request('MESSAGE'), 'garbage', PROBE))
   await settled()
   t.strictSame(bench.takeWords().sort(), ['200', 'MESSAGE'])
   await bench.assertEmpty(t)

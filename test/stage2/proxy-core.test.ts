@@ -2,7 +2,7 @@ import t from 'tap'
 import { H } from '../../src/sip/header.ts'
 import type { Message } from '../../src/sip/message.ts'
 import { cancelOf } from '../sip/transaction/bench.ts'
-import { binding, edge, here } from '../support/cluster.ts'
+import { binding, edgeInside, here } from '../support/cluster.ts'
 import { settled } from '../support/fake-transport.ts'
 import { MemberBench, read, subscriber } from '../support/member-bench.ts'
 
@@ -54,7 +54,7 @@ t.test('§16.6: the copy differs in what a hop has to change, and in nothing els
     .replace('Via:', `Via: ${via}\r\nVia:`)
     .replace('Max-Forwards: 69\r\n', `Route: ${PATH}\r\nMax-Forwards: 68\r\n`)
   t.equal(out?.text, expected)
-  t.equal(out?.port, edge.inside.port, 'to the first of its Path')
+  t.equal(out?.port, edgeInside.port, 'to the first of its Path')
   await bench.answer(out?.text ?? '', 486)
   await bench.assertEmpty(t)
 })
@@ -174,7 +174,7 @@ t.test('the answer of the phone goes back to who sent the request', async (t) =>
   const out = forwarded(bench)
   await bench.answer(out?.text ?? '', 200)
   const [sent] = bench.take()
-  t.strictSame(sent?.to, edge.inside)
+  t.strictSame(sent?.to, edgeInside)
   t.equal(read(sent?.text ?? '').count(H.via), 2)
   await bench.assertEmpty(t)
 })

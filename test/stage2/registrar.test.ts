@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { WriteResult } from '../../db/binding-store.ts'
 import { H } from '../../src/sip/header.ts'
-import { binding, edge } from '../support/cluster.ts'
+import { binding, edgeInside } from '../support/cluster.ts'
 import { settled } from '../support/fake-transport.ts'
 import { MemberBench, read } from '../support/member-bench.ts'
 
@@ -48,7 +48,7 @@ t.test('200 comes after the commit, and goes to stage 1', async (t) => {
   bench.clock.advance(20)
   await database.commit()
   const [sent] = bench.take()
-  t.strictSame(sent?.to, edge.inside)
+  t.strictSame(sent?.to, edgeInside)
   const response = read(sent?.text ?? '')
   t.equal(response.status, 200)
   t.strictSame(

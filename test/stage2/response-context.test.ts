@@ -8,11 +8,11 @@ import { TransactionLayer } from '../../src/sip/transaction/layer.ts'
 import { formatVia } from '../../src/sip/via.ts'
 import { ResponseContext, type Target } from '../../stage2/response-context.ts'
 import { ackTo, cancelOf, parsed, requestText, responseTo } from '../sip/transaction/bench.ts'
-import { edge, here, udp } from '../support/cluster.ts'
+import { edgeInside, here, udp } from '../support/cluster.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { FakeTransport } from '../support/fake-transport.ts'
 
-const caller = edge.inside
+const caller = edgeInside
 
 const target = (name: string, q = 1000): Target => ({
   uri: `sip:${name}@192.0.2.9`,

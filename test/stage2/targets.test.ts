@@ -1,7 +1,7 @@
 import t from 'tap'
 import { FlowTokens } from '../../src/net/flow-token.ts'
 import { targetsOf } from '../../stage2/targets.ts'
-import { binding, edge, testCluster, udp } from '../support/cluster.ts'
+import { binding, edgeInside, testCluster, udp } from '../support/cluster.ts'
 
 const cluster = testCluster()
 const tokens = new FlowTokens(() => cluster.keys)
@@ -28,7 +28,7 @@ t.test('two bindings with two Paths: each goes by its own', async (t) => {
 
 t.test('without a Path it leaves by an edge, with a token for its address', async (t) => {
   const [target] = targets([BOB, 0])
-  t.strictSame(target?.hop, edge.inside)
+  t.strictSame(target?.hop, edgeInside)
   t.equal(target?.route.length, 1)
   const token = /^<sip:([^@]+)@192\.0\.2\.60:5160;lr>$/.exec(target?.route[0] ?? '')?.[1]
   t.strictSame(tokens.open(token ?? ''), udp('198.51.100.7', 5070))

@@ -10,10 +10,13 @@ export const udp = (address: string, port = 5060): Endpoint => ({ transport: 'ud
 
 /** The member under test, `m1`, and the stage-1 node in front of it. */
 export const here = udp('192.0.2.71', 5071)
+/** Where its only worker speaks to the member. */
+export const edgeInside = udp('192.0.2.60', 5160)
+export const edgeOutside = udp('203.0.113.1')
 export const edge: EdgeNode = {
   name: 's1',
-  outside: udp('203.0.113.1'),
-  inside: udp('192.0.2.60', 5160),
+  outside: [edgeOutside, udp('2001:db8:ffff::1')],
+  inside: [edgeInside],
 }
 
 const ALL_SLOTS = [{ first: 0, last: 16_383, group: 'a' }]
@@ -44,7 +47,7 @@ export function testCluster(parts: ClusterParts = {}): Cluster {
     ranges,
     pins,
   })
-  const insideAddresses = new Set([here.address, edge.inside.address, ...insiders])
+  const insideAddresses = new Set([here.address, edgeInside.address, ...insiders])
   return { map, edges, insideAddresses, keys: { current: Buffer.alloc(32, 7), previous: undefined } }
 }
 

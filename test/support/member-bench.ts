@@ -20,7 +20,7 @@ import { Registrar } from '../../stage2/registrar.ts'
 import type { RegistrationLimits } from '../../stage2/registration.ts'
 import type { Serve } from '../../stage2/serve.ts'
 import { Takeover } from '../../stage2/takeover.ts'
-import { edge, here, testCluster } from './cluster.ts'
+import { edgeInside, here, testCluster } from './cluster.ts'
 import { FakeClock } from './fake-clock.ts'
 import { batchOf, FakeTransport, type Sent, settled } from './fake-transport.ts'
 
@@ -124,7 +124,7 @@ export class MemberBench {
   }
 
   /** A message arrives, and all that waits for nothing but promises is done. */
-  async receive(text: string, source: Endpoint = edge.inside): Promise<void> {
+  async receive(text: string, source: Endpoint = edgeInside): Promise<void> {
     this.member.receive(batchOf(source, text))
     await settled()
   }

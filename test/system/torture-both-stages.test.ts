@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import type { Cluster } from '../../src/partition/cluster.ts'
+import { type Cluster, edgeWorker } from '../../src/partition/cluster.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { H } from '../../src/sip/header.ts'
 import type { Message } from '../../src/sip/message.ts'
@@ -10,7 +10,15 @@ import { respond } from '../../src/sip/response.ts'
 import { Edge } from '../../stage1/edge.ts'
 import { Authenticator } from '../../stage2/authenticator.ts'
 import { Directory } from '../../stage2/directory.ts'
-import { binding, edge as edgeNode, here, testCluster, udp } from '../support/cluster.ts'
+import {
+  binding,
+  edgeInside,
+  edge as edgeNode,
+  edgeOutside,
+  here,
+  testCluster,
+  udp,
+} from '../support/cluster.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { batchOf, FakeTransport, type Sent } from '../support/fake-transport.ts'
 import { MemberBench, type MemberBenchOptions, read } from '../support/member-bench.ts'
@@ -483,7 +491,7 @@ for (const [file, fate, , details = {}] of TABLE) {
   t.test(`stage 1, ${nameOf(file, details)}: ${fate}`, async (t) => {
     const desk = new EdgeDesk()
     const source = details.from ?? STRANGER
-    const { wire, message } = load(file, details, edgeNode.outside)
+    const { wire, message } = load(file, details, edgeOutside)
     if (!message.isRequest) edgeHears(t, desk, message, fate)
     else if (fate === 'forward') edgeForwards(t, desk, wire, message, source, details)
     else {
@@ -498,8 +506,8 @@ for (const [file, fate, , details = {}] of TABLE) {
 /** An edge on a table; whatever goes to a group goes to the one member there is. */
 class EdgeDesk {
   readonly cluster: Cluster = testCluster({ domains: [...DOMAINS, ...HOSTS] })
-  readonly outside = new FakeTransport(edgeNode.outside)
-  readonly inside = new FakeTransport(edgeNode.inside)
+  readonly outside = new FakeTransport(edgeOutside)
+  readonly inside = new FakeTransport(edgeInside)
   readonly group: string[] = []
   readonly edge: Edge
 
@@ -508,7 +516,7 @@ class EdgeDesk {
     const bench = new MemberBench({ cluster })
     bench.directory.close()
     this.edge = new Edge({
-      self: edgeNode,
+      self: edgeWorker(edgeNode, 0),
       outside,
       inside,
       cluster: () => cluster,
@@ -534,7 +542,7 @@ function edgeForwards(
   t.ok(out.startsWith(`${message.requestMethod} ${message.requestUri} SIP/2.0\r\n`))
   const added = { REGISTER: 'Path', INVITE: 'Record-Route' }[message.requestMethod]
   const isAdded = added !== undefined && message.toTag === undefined
-  const line = new RegExp(`^${added}: <sip:[\\w-]+@[\\d.:]+;lr(?:;ob)?>\\r\\n`, 'm')
+  const line = new RegExp(`^${added}: <sip:[\\w-]+@[\\da-f.:[\\]]+;lr(?:;ob)?>\\r\\n`, 'm')
   const plain = isAdded ? withoutLine(out, line) : out
   const own = /^Via: SIP\/2\.0\/UDP 192\.0\.2\.60:5160;branch=z9hG4bKo[\w-]+;map=1\r\n/m
   t.equal(undo(t, plain, message, source, own), afterStartLine(message.text), 'nothing else differs')
