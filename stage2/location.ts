@@ -52,6 +52,22 @@ export class Location {
     return this.#bindings.get(aor) ?? []
   }
 
+  /**
+   * All rows in batches, expired and removed ones too: what is there from the beginning to the end comes exactly once.
+   * Between two batches the event loop turns.
+   */
+  async *all(): AsyncGenerator<readonly BindingRow[], void, void> {
+    let batch: BindingRow[] = []
+    for (const rows of this.#bindings.values()) {
+      batch.push(...rows)
+      if (batch.length < SWEEP) continue
+      yield batch
+      batch = []
+      await new Promise(setImmediate)
+    }
+    yield batch
+  }
+
   /** Takes over a change made here, which now waits until it is settled, reverted or kept. */
   put(row: BindingRow): void {
     const id = idOf(row)
