@@ -24,11 +24,15 @@ import { GroupCommit } from './group-commit.ts'
 import { HandOver } from './hand-over.ts'
 import { Location } from './location.ts'
 import { Member } from './member.ts'
+import { Probers } from './probers.ts'
 import { ProxyCore } from './proxy-core.ts'
 import { Refresher } from './refresher.ts'
 import { Registrar } from './registrar.ts'
 import type { Serve } from './serve.ts'
 import { Takeover } from './takeover.ts'
+
+/** How long a member that stops waits at most for stage 1 to probe it once more; twice the default interval. */
+const DRAIN_LIMIT_MS = 1_000
 
 /** What speaks of the target, and not of one message (EMSGSIZE) or of us (ENOBUFS). */
 const UNREACHABLE: ReadonlySet<string> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'])
@@ -88,7 +92,9 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     algorithms: stage2.digestAlgorithms,
     log,
   })
+  const probers = new Probers(clock)
   member.attach({
+    probers,
     layer,
     transport,
     registrar: new Registrar({
@@ -148,8 +154,12 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
   return {
     describe: `stage 2 member ${node} of group ${group.name}, ${formatHostPort(stage2.listen)}`,
     async close() {
-      member.state = 'stopping'
       retry?.cancel()
+      if (member.state === 'serving') {
+        member.state = 'draining'
+        await probers.allTold(DRAIN_LIMIT_MS)
+      }
+      member.state = 'stopping'
       membership.onChange = () => {}
       await commits.drained()
       await refresher.stop()

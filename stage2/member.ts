@@ -12,11 +12,13 @@ import { parseUri } from '../src/sip/uri.ts'
 import { checkRequest, checkResponse, type Defect } from '../src/sip/validate.ts'
 import { type Aor, aorOf } from './directory.ts'
 import type { HandOver } from './hand-over.ts'
+import type { Probers } from './probers.ts'
 import type { ProxyCore } from './proxy-core.ts'
 import type { Registrar } from './registrar.ts'
 import type { Takeover } from './takeover.ts'
 
-export type MemberState = 'loading' | 'serving' | 'stopping'
+/** `draining`: about to stop, and stage 1 is being told; whatever still comes is served. */
+export type MemberState = 'loading' | 'serving' | 'draining' | 'stopping'
 
 export interface MemberParts {
   readonly layer: TransactionLayer
@@ -24,6 +26,7 @@ export interface MemberParts {
   readonly proxy: ProxyCore
   readonly takeover: Takeover
   readonly handOver: HandOver
+  readonly probers: Probers
   readonly transport: Transport
 }
 
@@ -100,11 +103,15 @@ export class Member implements TransactionUser {
 
   #answerProbe(request: Message, source: Endpoint): void {
     if (request.requestMethod !== 'OPTIONS') this.#refuse(request, source, NOT_FOUND)
-    else this.#reply(request, source, this.#unready() ?? { status: 200, reason: 'OK' })
+    else {
+      this.#reply(request, source, this.state === 'serving' ? OK : UNREADY[this.state])
+      this.#parts.probers.answered(source)
+    }
   }
 
-  #unready(): Defect | undefined {
-    return this.state === 'serving' ? undefined : UNREADY[this.state]
+  /** What a new transaction gets while the member does not serve. */
+  #refusal(): Defect | undefined {
+    return this.state === 'loading' || this.state === 'stopping' ? UNREADY[this.state] : undefined
   }
 
   #refuse(request: Message, source: Endpoint, defect: Defect): void {
@@ -128,7 +135,7 @@ export class Member implements TransactionUser {
   request(request: Message, source: Endpoint): void {
     const { registrar, proxy } = this.#parts
     const isCancel = request.requestMethod === 'CANCEL'
-    const refusal = isCancel ? undefined : (this.#unready() ?? checkAddressOfRecord(request))
+    const refusal = isCancel ? undefined : (this.#refusal() ?? checkAddressOfRecord(request))
     if (refusal) return this.#refuse(request, source, refusal)
     const aor = this.#aor(request)
     if (!aor) return this.#refuse(request, source, isCancel ? NO_TRANSACTION : NOT_FOUND)
@@ -181,8 +188,10 @@ function checkAddressOfRecord(request: Message): Defect | undefined {
 }
 
 const BUSY: Defect = { status: 503, reason: 'Too Many Transactions', headers: [[H.retryAfter, '5']] }
+const OK: Defect = { status: 200, reason: 'OK' }
 const UNREADY = {
   loading: { status: 503, reason: 'Loading', headers: [[H.retryAfter, '1']] },
+  draining: { status: 503, reason: 'Draining', headers: [[H.retryAfter, '1']] },
   stopping: { status: 503, reason: 'Stopping', headers: [[H.retryAfter, '1']] },
 } as const satisfies Record<Exclude<MemberState, 'serving'>, Defect>
 /** Two members that give each other the same user have different maps: whoever sent it will know better in a moment. */

@@ -77,6 +77,7 @@ t.test('a probe is answered by what the member is doing, without a transaction',
   for (const [state, status] of [
     ['loading', 503],
     ['serving', 200],
+    ['draining', 503],
     ['stopping', 503],
   ] as const) {
     bench.member.state = state
@@ -86,6 +87,10 @@ t.test('a probe is answered by what the member is doing, without a transaction',
     t.equal(response?.has(H.retryAfter), status === 503)
   }
   t.equal(bench.layer.entries, 0)
+  bench.member.state = 'draining'
+  await bench.receive(request('MESSAGE'))
+  t.strictSame(bench.takeWords().at(-1), 'MESSAGE', 'draining, it serves those who have not heard yet')
+  bench.member.state = 'serving'
   await bench.receive(request('MESSAGE', `sip:${here.address}:${here.port}`))
   t.strictSame(bench.takeWords(), ['404'], 'there is nobody but probes to talk to')
   await bench.assertEmpty(t)

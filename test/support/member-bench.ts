@@ -15,6 +15,7 @@ import { GroupCommit } from '../../stage2/group-commit.ts'
 import { HandOver } from '../../stage2/hand-over.ts'
 import { Location } from '../../stage2/location.ts'
 import { Member } from '../../stage2/member.ts'
+import { Probers } from '../../stage2/probers.ts'
 import { ProxyCore } from '../../stage2/proxy-core.ts'
 import { Registrar } from '../../stage2/registrar.ts'
 import type { RegistrationLimits } from '../../stage2/registration.ts'
@@ -119,7 +120,15 @@ export class MemberBench {
       clock,
     })
     const { layer, registrar, proxy, takeover } = this
-    this.member.attach({ layer, registrar, proxy, takeover, handOver, transport })
+    this.member.attach({
+      probers: new Probers(clock),
+      layer,
+      registrar,
+      proxy,
+      takeover,
+      handOver,
+      transport,
+    })
     this.member.state = 'serving'
   }
 
