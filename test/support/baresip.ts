@@ -11,6 +11,10 @@ export interface BaresipOptions {
   readonly address: string
   /** SIP; the next one is its TLS port, the one after its control socket. */
   readonly port: number
+  /** Of its registration, `udp` if left out. */
+  readonly transport?: 'udp' | 'tcp'
+  /** The network namespace it runs in. */
+  readonly namespace?: string
 }
 
 /** What it tells over its control socket, such as CALL_ESTABLISHED. */
@@ -53,7 +57,7 @@ export class Baresip {
     await writeFile(join(folder, 'accounts'), accountOf(options))
     await writeFile(join(folder, 'contacts'), '')
     // It ends by itself even if the test that started it cannot see to it.
-    const tool = await DebianTool.start('baresip', ['-f', folder, '-t', '100'])
+    const tool = await DebianTool.start('baresip', ['-f', folder, '-t', '100'], options.namespace)
     const phone = new Baresip(tool, folder)
     try {
       await phone.#ready(options)
@@ -145,11 +149,11 @@ ctrl_tcp_listen ${address}:${port + 2}
 `
 }
 
-function accountOf({ user, server }: BaresipOptions): string {
+function accountOf({ user, server, transport = 'udp' }: BaresipOptions): string {
   const parameters = [
     `auth_user=${user}`,
     `auth_pass=${user}-secret`,
-    `outbound="sip:${server.address}:${server.port};transport=udp"`,
+    `outbound="sip:${server.address}:${server.port};transport=${transport}"`,
     'regint=600',
     'answermode=auto',
   ]

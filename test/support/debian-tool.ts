@@ -27,8 +27,11 @@ export class DebianTool {
   #output = ''
   #isOver = false
 
-  private constructor(program: Program, args: readonly string[]) {
-    this.#process = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  private constructor(program: Program, args: readonly string[], namespace?: string) {
+    const [command = program, ...words] = namespace
+      ? ['ip', 'netns', 'exec', namespace, program, ...args]
+      : [program, ...args]
+    this.#process = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream?.on('data', (data) => {
         this.#output += data
@@ -42,8 +45,9 @@ export class DebianTool {
     })
   }
 
-  static async start(program: Program, args: readonly string[]): Promise<DebianTool> {
-    const tool = new DebianTool(program, args)
+  /** `namespace`: of the network that it is to run in. */
+  static async start(program: Program, args: readonly string[], namespace?: string): Promise<DebianTool> {
+    const tool = new DebianTool(program, args, namespace)
     await once(tool.#process, 'spawn')
     return tool
   }

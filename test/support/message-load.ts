@@ -7,12 +7,29 @@ export interface LoadOptions {
   readonly target: string
   /** Requests a second. */
   readonly rate: number
+  /** Hears of every final answer. */
+  readonly onAnswer?: (answer: LoadAnswer) => void
+}
+
+/** Times as of `performance.now()`. */
+export interface LoadAnswer {
+  readonly status: number
+  /** Index of the server. */
+  readonly server: number
+  readonly sentMs: number
+  readonly answeredMs: number
 }
 
 export interface LoadReport {
   readonly sent: number
   /** Final status → how many requests it answered. */
   readonly statuses: Readonly<Record<number, number>>
+}
+
+interface Open {
+  readonly timer: NodeJS.Timeout
+  readonly server: number
+  readonly sentMs: number
 }
 
 const TICK_MS = 10
@@ -23,7 +40,7 @@ const RETRANSMISSIONS_MS = [500, 1500, 3500, 7500, 11_500, 15_500]
 export class MessageLoad {
   readonly #options: LoadOptions
   readonly #socket: Socket
-  readonly #open = new Map<string, NodeJS.Timeout>()
+  readonly #open = new Map<string, Open>()
   readonly #statuses: Record<number, number> = {}
   #sent = 0
   #owed = 0
@@ -62,8 +79,7 @@ export class MessageLoad {
     const { target, servers } = this.#options
     const { address, port } = this.#socket.address()
     const id = `${++this.#sent}`
-    const server = servers[this.#sent % servers.length]
-    if (!server) return
+    const server = this.#sent % servers.length
     const text = [
       `MESSAGE ${target} SIP/2.0`,
       `Via: SIP/2.0/UDP ${address}:${port};branch=z9hG4bKload${id};rport`,
@@ -75,17 +91,16 @@ export class MessageLoad {
       'Content-Length: 0',
       '\r\n',
     ].join('\r\n')
-    this.#transmit(id, text, server, 0)
+    this.#transmit(id, text, { server, sentMs: performance.now() }, 0)
   }
 
-  #transmit(id: string, text: string, server: { address: string; port: number }, attempt: number): void {
-    this.#socket.send(text, server.port, server.address)
+  #transmit(id: string, text: string, of: Pick<Open, 'server' | 'sentMs'>, attempt: number): void {
+    const server = this.#options.servers[of.server]
+    if (server) this.#socket.send(text, server.port, server.address)
     const delayMs = (RETRANSMISSIONS_MS[attempt] ?? 0) - (RETRANSMISSIONS_MS[attempt - 1] ?? 0)
     const again = () =>
-      attempt < RETRANSMISSIONS_MS.length - 1
-        ? this.#transmit(id, text, server, attempt + 1)
-        : this.#close(id, 0)
-    this.#open.set(id, setTimeout(again, delayMs))
+      attempt < RETRANSMISSIONS_MS.length - 1 ? this.#transmit(id, text, of, attempt + 1) : this.#close(id, 0)
+    this.#open.set(id, { ...of, timer: setTimeout(again, delayMs) })
   }
 
   #receive(text: string): void {
@@ -95,10 +110,12 @@ export class MessageLoad {
   }
 
   #close(id: string, status: number): void {
-    const timer = this.#open.get(id)
-    if (timer === undefined) return
-    clearTimeout(timer)
+    const open = this.#open.get(id)
+    if (!open) return
+    clearTimeout(open.timer)
     this.#open.delete(id)
     this.#statuses[status] = (this.#statuses[status] ?? 0) + 1
+    const { server, sentMs } = open
+    this.#options.onAnswer?.({ status, server, sentMs, answeredMs: performance.now() })
   }
 }
