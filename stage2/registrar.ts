@@ -8,6 +8,7 @@ import type { HeaderField } from '../src/sip/response.ts'
 import type { ServerTransaction } from '../src/sip/transaction/server-transaction.ts'
 import { checkRequire } from '../src/sip/validate.ts'
 import type { Authenticator } from './authenticator.ts'
+import { NotDurable } from './binding-writer.ts'
 import type { Aor } from './directory.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Location } from './location.ts'
@@ -40,6 +41,7 @@ export class Registrar {
   async register(request: Message, source: Endpoint, aor: Aor): Promise<void> {
     const transaction = this.#options.serve(request, source, {})
     if (!transaction) return
+    if (this.#options.commits.isFull) return void transaction.reply(503, { headers: RETRY_LATER })
     try {
       await this.#register(request, aor, transaction)
     } catch (error) {
@@ -76,8 +78,14 @@ export class Registrar {
         for (const row of changes) location.settle(row, newer.find(isOf(row)) ?? { ...row, rev })
         onDurable()
       },
+      spooled: () => {
+        for (const row of changes) location.keep(row)
+        onDurable()
+      },
       failed: (error) => {
-        log.error({ err: error, aor: changes[0]?.aor }, 'registration not written')
+        // One outage fails thousands: whoever runs the spool says it once.
+        const level = error instanceof NotDurable ? 'debug' : 'error'
+        log[level]({ err: error, aor: changes[0]?.aor }, 'registration not written')
         // What has been acknowledged is kept, as long as this member lives.
         for (const row of changes) durability === 'async' ? location.keep(row) : location.revert(row)
         onFailed()

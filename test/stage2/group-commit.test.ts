@@ -1,19 +1,27 @@
 import t from 'tap'
 import type { BindingRow } from '../../db/binding-store.ts'
+import { NotDurable, type Written } from '../../stage2/binding-writer.ts'
 import { GroupCommit } from '../../stage2/group-commit.ts'
 
 const row = (key: string): BindingRow => ({ aor: 'alice@example.com', key }) as BindingRow
 
 /** A database that commits when told to. */
-function slowDatabase() {
-  const batches: { keys: string[]; commit(): void; fail(): void; refuse(key: string): void }[] = []
+function slowDatabase(maxWaiting?: number) {
+  const batches: {
+    keys: string[]
+    commit(): void
+    spool(): void
+    fail(): void
+    refuse(key: string): void
+  }[] = []
   const commits = new GroupCommit(
     (rows) =>
-      new Promise((resolve, reject) => {
+      new Promise<Written>((resolve, reject) => {
         const keys = rows.map(({ key }) => key)
         batches.push({
           keys,
           commit: () => resolve({ rev: batches.length * 100, newer: [], failed: [] }),
+          spool: () => resolve('spooled'),
           refuse: (key) =>
             resolve({
               rev: 1,
@@ -23,13 +31,15 @@ function slowDatabase() {
           fail: () => reject(new Error('gone')),
         })
       }),
+    maxWaiting,
   )
   const done: string[] = []
   const add = (...keys: string[]) =>
     commits.add({
       rows: keys.map(row),
       committed: ({ rev }) => done.push(`${keys} ${rev}`),
-      failed: () => done.push(`${keys} failed`),
+      spooled: () => done.push(`${keys} spooled`),
+      failed: (error) => done.push(`${keys} ${error instanceof NotDurable ? 'refused' : 'failed'}`),
     })
   return { batches, commits, done, add }
 }
@@ -86,4 +96,29 @@ t.test('a batch is bounded', async (t) => {
   for (let i = 0; i < 600; i++) add(`k${i}`)
   await settle()
   t.equal(batches[0]?.keys.length, 250)
+})
+
+t.test('what went to the spool is told from what PostgreSQL has', async (t) => {
+  const { batches, commits, done, add } = slowDatabase()
+  add('a')
+  await settle()
+  batches[0]?.spool()
+  await commits.drained()
+  t.same(done, ['a spooled'])
+})
+
+t.test('it refuses what would wait too long, and takes more when there is room', async (t) => {
+  const { batches, commits, done, add } = slowDatabase(3)
+  add('a', 'b', 'c')
+  t.equal(commits.isFull, true)
+  add('d')
+  t.same(done, ['d refused'])
+  await settle()
+  t.equal(commits.isFull, false, 'what is in flight waits no longer')
+  add('e')
+  batches[0]?.commit()
+  await settle()
+  batches[1]?.commit()
+  await commits.drained()
+  t.same(done.slice(1), ['a,b,c 100', 'e 200'])
 })

@@ -147,6 +147,19 @@ t.test('a change that is kept without PostgreSQL gives way to the next thing it 
   t.equal(location.find(AOR, NOW)[0]?.q, 600)
 })
 
+t.test('a change that is kept counts again when a later one fails', async (t) => {
+  const location = new Location()
+  location.adopt(binding(HOME, NOW, { rev: 5, q: 500 }))
+  const one = change(HOME, NOW, { q: 100 })
+  const two = again(one, { q: 200 })
+  location.put(one)
+  location.put(two)
+  location.keep(one)
+  location.revert(two)
+  t.equal(location.find(AOR, NOW)[0]?.q, 100)
+  t.equal(location.pending, 0)
+})
+
 t.test('what ended long ago is swept, but not what waits for its commit', async (t) => {
   const location = new Location()
   const waiting = change('sip:waiting@x', NOW, { expiresAt: NOW })
