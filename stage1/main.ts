@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { ClusterMembership } from '../db/cluster-membership.ts'
 import { Database } from '../db/database.ts'
-import { DgramTransport } from '../src/net/dgram-transport.ts'
 import { FlowTokens } from '../src/net/flow-token.ts'
+import { openUdp, udpImplementation } from '../src/net/udp.ts'
 import { systemClock } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { formatHostPort } from '../src/ops/host-port.ts'
@@ -22,19 +22,20 @@ const OPTION = { outside: 'stage1.edge', inside: 'stage1.inside' } as const
  */
 export async function startStage1(config: Config, log: Logger): Promise<RunningNode> {
   const { stage1, node } = config
+  const [first = { address: '', port: 0 }] = stage1.edge
   const self: EdgeNode = {
     name: node,
-    outside: [udpEndpoint(stage1.edge)],
+    outside: [udpEndpoint(first)],
     inside: [udpEndpoint(stage1.inside)],
   }
-  const here = { outside: udpEndpoint(stage1.edge), inside: udpEndpoint(stage1.inside) }
+  const here = { outside: udpEndpoint(first), inside: udpEndpoint(stage1.inside) }
   const db = new Database({ ...config.database, node }, log)
   const membership = await ClusterMembership.join({
     db,
     identity: {
       name: node,
       stage: 'stage1',
-      addresses: { edge: formatHostPort(stage1.edge), inside: formatHostPort(stage1.inside) },
+      addresses: { edge: formatHostPort(first), inside: formatHostPort(stage1.inside) },
       version: null,
     },
     file: join(config.stateDir, `${node}.map`),
@@ -44,10 +45,12 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
   })
   const cluster = () => membership.cluster
 
+  const choice = config.net.udp
+  log.info({ udp: udpImplementation(choice) }, 'how UDP is driven')
   let edge: Edge | undefined
   const listen = (face: Face) =>
-    DgramTransport.open(
-      { ...here[face], option: OPTION[face] },
+    openUdp(
+      { choice, ...here[face], option: OPTION[face] },
       {
         onMessages: (batch) => edge?.receive(batch, face),
         onError: (error, to) => log.debug({ err: error, to }, 'not sent'),
@@ -60,7 +63,7 @@ export async function startStage1(config: Config, log: Logger): Promise<RunningN
     probeIntervalMs: stage1.probeIntervalMs,
     clock: systemClock,
     connect: (peer, events) =>
-      DgramTransport.open({ address: here.inside.address, port: 0, option: OPTION.inside, peer }, events),
+      openUdp({ address: here.inside.address, port: 0, option: OPTION.inside, peer, choice }, events),
     onChange: ({ node: member, group }, state, reason) =>
       log[state === 'up' ? 'info' : 'warn'](
         { member, group, state },

@@ -5,9 +5,9 @@ import { Database } from '../db/database.ts'
 import { isAway } from '../db/database-error.ts'
 import type { Share } from '../db/slot-ranges.ts'
 import { findSubscriber } from '../db/subscriber-store.ts'
-import { DgramTransport } from '../src/net/dgram-transport.ts'
 import { FlowTokens } from '../src/net/flow-token.ts'
 import type { Transport } from '../src/net/transport.ts'
+import { openUdp, udpImplementation } from '../src/net/udp.ts'
 import { systemClock, type Timer } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { TandemError } from '../src/ops/errors.ts'
@@ -67,8 +67,9 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
   const commits = new GroupCommit((rows) => writeBindings(db, rows))
 
   const member = new Member({ cluster, log })
-  const transport = await DgramTransport.open(
-    { ...stage2.listen, option: 'stage2.listen' },
+  log.info({ udp: udpImplementation(config.net.udp) }, 'how UDP is driven')
+  const transport = await openUdp(
+    { ...stage2.listen, option: 'stage2.listen', choice: config.net.udp },
     {
       onMessages: (batch) => member.receive(batch),
       onError: (error, to) => {

@@ -3,25 +3,27 @@ import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
 import { listenError } from '../ops/errors.ts'
 import type { Endpoint } from '../sip/endpoint.ts'
-import type { InboundBatch, Transport, TransportEvents } from './transport.ts'
-
-/** Bytes of kernel buffer asked for; the kernel may grant less (net.core.rmem_max). Default sizes drop bursts silently. */
-const BUFFER_BYTES = 4 * 1024 * 1024
-
-export interface UdpOptions {
-  /** Numeric; IPv6 without brackets. */
-  readonly address: string
-  /** 0 for any. */
-  readonly port: number
-  /** The configuration key that moves this address, for the error that it is taken. */
-  readonly option: string
-  /** Connects the socket: it hears this peer only, sends cheaper, and learns at once that the peer is gone. */
-  readonly peer?: Endpoint
-}
+import {
+  BUFFER_BYTES,
+  type InboundBatch,
+  type TransportEvents,
+  type UdpCounters,
+  type UdpOptions,
+  type UdpTransport,
+} from './transport.ts'
 
 /** UDP over Node's `dgram`, a batch for every datagram. */
-export class DgramTransport implements Transport {
+export class DgramTransport implements UdpTransport {
   readonly local: Endpoint
+  readonly buffers: UdpTransport['buffers']
+  readonly counters: UdpCounters = {
+    received: 0,
+    batches: 0,
+    sent: 0,
+    failed: 0,
+    overflowed: 0,
+    dropped: undefined,
+  }
   readonly #socket: Socket
   readonly #events: TransportEvents
   readonly #peer: Endpoint | undefined
@@ -33,30 +35,36 @@ export class DgramTransport implements Transport {
     this.#socket = socket
     this.#events = events
     this.#peer = peer
-    socket.on('message', (data, from) => events.onMessages(new SingleMessage(data, from), this))
+    this.buffers = { receiveBytes: socket.getRecvBufferSize(), sendBytes: socket.getSendBufferSize() }
+    socket.on('message', (data, from) => {
+      this.counters.received++
+      this.counters.batches++
+      events.onMessages(new SingleMessage(data, from), this)
+    })
     socket.on('error', (error) => this.#failed(error))
   }
 
   /** @throws TandemError PORT_TAKEN, PORT_FORBIDDEN, ADDRESS_UNAVAILABLE */
   static async open(options: UdpOptions, events: TransportEvents): Promise<DgramTransport> {
-    const { address, port, peer } = options
+    const { address, port, peer, shared = false, bufferBytes = BUFFER_BYTES } = options
     const socket = createSocket({
       type: isIPv6(address) ? 'udp6' : 'udp4',
+      ipv6Only: isIPv6(address),
       // Addresses are numeric: without this, every send asks the system's resolver.
       lookup: (hostname, _options, callback) => callback(null, hostname, isIPv6(hostname) ? 6 : 4),
     })
     try {
       // Listening before the call: with a lookup that answers at once, so does the event.
       const listening = once(socket, 'listening')
-      socket.bind({ address, port, exclusive: true })
+      socket.bind({ address, port, exclusive: !shared })
       await listening
       if (peer) {
         const connected = once(socket, 'connect')
         socket.connect(peer.port, peer.address)
         await connected
       }
-      socket.setRecvBufferSize(BUFFER_BYTES)
-      socket.setSendBufferSize(BUFFER_BYTES)
+      socket.setRecvBufferSize(bufferBytes)
+      socket.setSendBufferSize(bufferBytes)
     } catch (error) {
       socket.close()
       throw listenError(error, `UDP ${address} port ${port}`, options.option) ?? error
@@ -72,6 +80,7 @@ export class DgramTransport implements Transport {
       else this.#socket.send(data, to.port, to.address, this.#onSent)
     } catch (error) {
       // dgram throws for port 0, which anybody may send from.
+      this.counters.failed++
       this.#events.onError(error as NodeJS.ErrnoException, to)
     }
   }
@@ -84,7 +93,11 @@ export class DgramTransport implements Transport {
 
   // One function for all sends saves a closure each; the error says what it was about.
   readonly #onSent = (error: Error | null): void => {
-    if (error) this.#failed(error)
+    if (!error) this.counters.sent++
+    else {
+      this.counters.failed++
+      this.#failed(error)
+    }
   }
 
   #failed(error: Error): void {

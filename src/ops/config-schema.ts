@@ -162,6 +162,14 @@ const sip = z
   })
   .refine((s) => s.t1Ms <= s.t2Ms, { path: ['t1Ms'], message: 'must not exceed sip.t2Ms' })
 
+const net = z.strictObject({
+  udp: choice(
+    ['auto', 'batched', 'dgram'],
+    'auto',
+    "How UDP sockets are driven: `batched` by the native addon (Linux), `dgram` by Node's own module, several times slower; `auto` takes the addon where it can be loaded.",
+  ),
+})
+
 const log = z.strictObject({
   level: choice(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
@@ -239,6 +247,7 @@ export const configSchema = z.strictObject({
   stage1: stage1.prefault({}),
   stage2: stage2.prefault({}),
   sip: sip.prefault({}),
+  net: net.prefault({}),
   log: log.prefault({}),
   up: up.prefault({}),
 })

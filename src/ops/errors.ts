@@ -30,6 +30,10 @@ export const errorCodes = {
     exit: exitStatus.failure,
     meaning: 'A configured address does not belong to this host.',
   },
+  UDP_ADDON_UNAVAILABLE: {
+    exit: exitStatus.failure,
+    meaning: 'The configuration demands batched UDP, and the native addon for it cannot be loaded.',
+  },
   DATABASE_UNREACHABLE: { exit: exitStatus.failure, meaning: 'No configured PostgreSQL answers.' },
   DATABASE_REFUSED: {
     exit: exitStatus.failure,
