@@ -50,6 +50,18 @@ export interface WriteResult {
   readonly failed: readonly { readonly row: BindingRow; readonly error: unknown }[]
 }
 
+/**
+ * `key` of the tombstone that says that all contacts of an AOR were removed, with that REGISTER's Call-ID and CSeq: also those
+ * of which the member that did it had not heard.
+ */
+export const ALL_CONTACTS = '*'
+
+/**
+ * How long a removal goes before an older REGISTER of its Call-ID, ms: no longer than one can be on its way (RFC 3261 timer F).
+ * Beyond that a phone that counts anew may come back.
+ */
+export const REMOVAL_HOLDS_MS = 32_000
+
 const IDENTITY: IdentityColumns = { user: "split_part(aor, '@', 1)", aor: 'aor' }
 
 const READ = `slot, aor, key, contact, params, q, array_to_string(path, E'\\n'), call_id, cseq, instance, reg_id,
@@ -58,7 +70,7 @@ const READ = `slot, aor, key, contact, params, q, array_to_string(path, E'\\n'),
 
 /**
  * A higher CSeq of the same Call-ID is newer, whatever the clocks say; otherwise the later change is, except that a
- * live binding is not replaced by a lower CSeq of its own Call-ID (RFC 3261 §10.3 step 7).
+ * live binding, or one removed a moment ago, is not replaced by a lower CSeq of its own Call-ID (RFC 3261 §10.3 step 7).
  * One change number serves the whole batch: the subquery is evaluated once.
  */
 const WRITE = {
@@ -80,7 +92,8 @@ const WRITE = {
     changed_at = excluded.changed_at, deleted = excluded.deleted, rev = excluded.rev
   where b.call_id = excluded.call_id and excluded.cseq > b.cseq
     or excluded.changed_at >= b.changed_at and not (b.call_id = excluded.call_id and excluded.cseq < b.cseq
-      and not b.deleted and b.expires_at > excluded.changed_at)
+      and (b.expires_at > excluded.changed_at and not b.deleted
+        or b.changed_at > excluded.changed_at - interval '${REMOVAL_HOLDS_MS} ms' and b.deleted))
   returning rev)
 select count(*)::int as count, coalesce(max(rev), 0) as rev from written`,
 }
@@ -91,21 +104,48 @@ const STORED = {
   join unnest($1::int[], $2::text[], $3::text[]) as u (slot, aor, key) using (slot, aor, key) where rev <> $4`,
 }
 
+/** Removes what is older than the removal of all contacts of its AOR. */
+const REMOVE_ALL = {
+  name: 'remove-all-contacts',
+  text: `update tandem.binding b set deleted = true, call_id = w.call_id, cseq = w.cseq, changed_at = w.changed_at,
+    expires_at = w.changed_at, rev = (select tandem.next_rev())
+  from unnest($1::int[], $2::text[]) as u (slot, aor) join tandem.binding w using (slot, aor)
+  where w.key = '${ALL_CONTACTS}' and b.slot = w.slot and b.aor = w.aor and b.key <> w.key and not b.deleted
+    and case when b.call_id = w.call_id then b.cseq < w.cseq else b.changed_at < w.changed_at end`,
+}
+
 /**
  * Writes rows in one statement, which is one transaction. Give batches of about 250. Of several rows with one key the
  * last counts. An older write never replaces a newer one: what is newer comes back, to be taken into memory.
+ * `late`: rows that come out of a spool, so that all contacts of their AOR may have been removed since.
  * @throws TandemError DATABASE_UNREACHABLE, DATABASE_READ_ONLY: whether the rows were written may be unknown; writing
  *   them again is harmless
  */
-export async function writeBindings(db: Database, rows: readonly BindingRow[]): Promise<WriteResult> {
-  const unique = lastOfEachKey(rows)
-  if (unique.length === 0) return { rev: 0, newer: [], failed: [] }
+export async function writeBindings(
+  db: Database,
+  rows: readonly BindingRow[],
+  { late = false } = {},
+): Promise<WriteResult> {
+  const result = await writeUnique(db, lastOfEachKey(rows))
+  // After the rows: whatever is removed before that is seen here, and who removes after that sees the rows.
+  const removed = late ? rows : rows.filter(({ key }) => key === ALL_CONTACTS)
+  if (removed.length > 0) await removeAll(db, removed)
+  return result
+}
+
+async function removeAll(db: Database, rows: readonly BindingRow[]): Promise<void> {
+  const slots = new Map(rows.map(({ aor, slot }) => [aor, slot]))
+  await db.query(REMOVE_ALL, [[...slots.values()], [...slots.keys()].map(toSql)])
+}
+
+async function writeUnique(db: Database, rows: readonly BindingRow[]): Promise<WriteResult> {
+  if (rows.length === 0) return { rev: 0, newer: [], failed: [] }
   try {
-    return await writeBatch(db, unique)
+    return await writeBatch(db, rows)
   } catch (error) {
     if (!isAboutData(error)) throw error
-    if (unique.length === 1) return { rev: 0, newer: [], failed: unique.map((row) => ({ row, error })) }
-    return await writeHalves(db, unique)
+    if (rows.length === 1) return { rev: 0, newer: [], failed: rows.map((row) => ({ row, error })) }
+    return await writeHalves(db, rows)
   }
 }
 
@@ -121,8 +161,8 @@ async function writeBatch(db: Database, rows: readonly BindingRow[]): Promise<Wr
 /** One row that PostgreSQL cannot hold must not cost the others their place. */
 async function writeHalves(db: Database, rows: readonly BindingRow[]): Promise<WriteResult> {
   const middle = rows.length >> 1
-  const a = await writeBindings(db, rows.slice(0, middle))
-  const b = await writeBindings(db, rows.slice(middle))
+  const a = await writeUnique(db, rows.slice(0, middle))
+  const b = await writeUnique(db, rows.slice(middle))
   return {
     rev: Math.max(a.rev, b.rev),
     newer: [...a.newer, ...b.newer],

@@ -27,6 +27,26 @@ export class RevCursor {
   /** Transaction → last number given out before it was first seen running. */
   #running = new Map<bigint, number>()
 
+  /** A cursor that stands where `number` had been given out and nothing was under way: what has a higher one will be read. */
+  static after(number: number): RevCursor {
+    const cursor = new RevCursor()
+    cursor.#last = number
+    return cursor
+  }
+
+  /** Another that stands where this one does. */
+  copy(): RevCursor {
+    const cursor = RevCursor.after(this.#last)
+    cursor.#xmax = this.#xmax
+    cursor.#running = this.#running
+    return cursor
+  }
+
+  /** Everything up to this number has been read, whatever may still be committed late. */
+  get safe(): number {
+    return Math.min(this.#last, ...this.#running.values())
+  }
+
   /** The last change number that had been given out when this reader last looked; 0 before its first look. */
   get last(): number {
     return this.#last

@@ -1,4 +1,4 @@
-import type { BindingRow } from '../db/binding-store.ts'
+import { ALL_CONTACTS, type BindingRow, REMOVAL_HOLDS_MS } from '../db/binding-store.ts'
 import { type Contact, parseContacts } from '../src/sip/contact.ts'
 import { detach } from '../src/sip/detach.ts'
 import { H } from '../src/sip/header.ts'
@@ -47,7 +47,8 @@ export function registration(context: Context): Registration {
 function removeAll(context: Context, current: readonly BindingRow[]): Registration {
   if (headerExpires(context.request) !== 0) return refuse(400, 'Contact * Needs Expires 0')
   if (current.some((row) => isOutOfOrder(context.request, row))) return outOfOrder
-  return { changes: current.map((row) => tombstone(context, row)) }
+  if (isRemovedSince(context, ALL_CONTACTS)) return outOfOrder
+  return { changes: [...current.map((row) => tombstone(context, row)), everything(context)] }
 }
 
 function update(
@@ -64,15 +65,17 @@ function update(
     const wished = contact.expiresSec ?? headerExpires(request) ?? limits.defaultSec
     if (existing && wished > 0 && isRepeated(request, contact, existing)) continue
     if (existing && isOutOfOrder(request, existing)) return outOfOrder
+    if (isRemovedSince(context, key)) return outOfOrder
     if (isTooBrief(wished, limits)) return tooBrief(limits)
     if (!fits(context.aor, key)) return refuse(400, 'Contact Too Long')
     if (wished > 0) changes.set(key, bindingOf(context, contact, key, Math.min(wished, limits.maxSec)))
-    else if (existing) changes.set(key, tombstone(context, existing))
-    else changes.delete(key)
+    else changes.set(key, tombstone(context, existing ?? bindingOf(context, contact, key, 0)))
   }
   const after = new Map([...before, ...changes])
   const count = [...after.values()].filter(({ deleted }) => !deleted).length
-  if (count > limits.maxContacts && after.size > before.size) return refuse(403, 'Too Many Contacts')
+  const isTooMany = count > limits.maxContacts && after.size > before.size
+  // Removals of unknown contacts leave rows, too.
+  if (isTooMany || changes.size > 2 * limits.maxContacts) return refuse(403, 'Too Many Contacts')
   return { changes: [...changes.values()] }
 }
 
@@ -81,6 +84,22 @@ const outOfOrder = refuse(400, 'CSeq Out Of Order')
 /** §10.3 step 7: within one Call-ID the CSeq must rise. */
 const isOutOfOrder = (request: Message, row: BindingRow): boolean =>
   row.callId === request.callId && cseqOf(request) <= row.cseq
+
+/**
+ * Whether a later REGISTER of the same Call-ID has removed the contact: one that was overtaken on its way, or waited in a
+ * member that stood still, must not bring it back. A phone that counts anew may, after a while.
+ */
+function isRemovedSince({ request, rows, nowMs }: Context, key: string): boolean {
+  const cseq = cseqOf(request)
+  return rows.some(
+    (row) =>
+      row.deleted &&
+      (row.key === key || row.key === ALL_CONTACTS) &&
+      row.callId === request.callId &&
+      row.cseq > cseq &&
+      row.changedAt > nowMs - REMOVAL_HOLDS_MS,
+  )
+}
 
 /**
  * The very request that made the binding, come again: to a member that has taken over, for its answer was lost with the
@@ -166,8 +185,36 @@ function tombstone(context: Context, row: BindingRow): BindingRow {
   }
 }
 
-/** Now, but always later than the row it replaces, whatever the clock says: PostgreSQL keeps the later one. */
+/**
+ * That all contacts were removed: also what another member has acknowledged, and this one has not heard of, because
+ * PostgreSQL is away or the last refresh was before that.
+ */
+function everything(context: Context): BindingRow {
+  const { request, slot, aor, rows, nowMs } = context
+  const latest = rows.reduce((ms, row) => Math.max(ms, row.changedAt + 1), nowMs)
+  return {
+    slot,
+    aor: detach(aor),
+    key: ALL_CONTACTS,
+    contact: '',
+    params: '',
+    q: 0,
+    path: [],
+    callId: detach(request.callId),
+    cseq: cseqOf(request),
+    instance: null,
+    regId: null,
+    userAgent: null,
+    received: null,
+    expiresAt: nowMs,
+    changedAt: latest,
+    deleted: true,
+    rev: UNNUMBERED,
+  }
+}
+
+/** Now, but always later than what it replaces, whatever the clock says: PostgreSQL keeps the later one. */
 function changedAt({ rows, nowMs }: Context, key: string): number {
-  const before = rows.find((row) => row.key === key)
-  return Math.max(nowMs, (before?.changedAt ?? 0) + 1)
+  const before = rows.filter((row) => row.key === key || row.key === ALL_CONTACTS)
+  return before.reduce((ms, row) => Math.max(ms, row.changedAt + 1), nowMs)
 }

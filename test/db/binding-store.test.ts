@@ -1,9 +1,11 @@
 import pg from 'pg'
 import t from 'tap'
 import {
+  ALL_CONTACTS,
   type BindingRow,
   findBindings,
   purgeTombstones,
+  REMOVAL_HOLDS_MS,
   readBindingsSince,
   streamBindings,
   writeBindings,
@@ -90,9 +92,15 @@ t.test('which of two writes is the newer', async (t) => {
       'loses',
     ],
     [
+      'an older REGISTER of the Call-ID arrives after a removal',
+      { deleted: true },
+      { cseq: 9, changedAt: NOW + REMOVAL_HOLDS_MS - 1 },
+      'loses',
+    ],
+    [
       'a removed contact comes back with CSeq 1',
       { deleted: true },
-      { cseq: 1, changedAt: NOW + 1 },
+      { cseq: 1, changedAt: NOW + REMOVAL_HOLDS_MS },
       'replaces',
     ],
     [
@@ -115,6 +123,34 @@ t.test('which of two writes is the newer', async (t) => {
       t.same(await find(aor), [{ ...stored, rev }])
     }
   }
+})
+
+t.test('the removal of all contacts also removes what its member had not heard of', async (t) => {
+  const everything = (change: Partial<BindingRow>) =>
+    binding({ key: ALL_CONTACTS, contact: '', deleted: true, expiresAt: NOW, ...change })
+  await writeBindings(db, [
+    binding({ key: 'older' }),
+    binding({ key: 'other Call-ID, older', callId: 'two', cseq: 99, changedAt: NOW + 4 }),
+    binding({ key: 'other Call-ID, newer', callId: 'two', cseq: 1, changedAt: NOW + 6 }),
+    binding({ key: 'later CSeq by a clock that is behind', cseq: 12, changedAt: NOW - 9 }),
+    binding({ key: 'of somebody else', aor: 'bob@example.com' }),
+  ])
+  const { rev } = await writeBindings(db, [everything({ cseq: 11, changedAt: NOW + 5 })])
+  const live = async () =>
+    (await edit('select key from tandem.binding where not deleted order by key')).map(
+      (row) => Object.values(row)[0],
+    )
+  const left = ['later CSeq by a clock that is behind', 'of somebody else', 'other Call-ID, newer']
+  t.strictSame(await live(), left)
+  const removed = (await find('alice@example.com')).find(({ key }) => key === 'older')
+  t.match(removed, { deleted: true, cseq: 11, changedAt: NOW + 5 })
+  t.ok(removed && removed.rev > rev, 'and everybody hears of it')
+
+  const late = [binding({ key: 'spooled before', cseq: 10 }), binding({ key: 'spooled after', cseq: 12 })]
+  await writeBindings(db, late)
+  t.strictSame(await live(), [...left, 'spooled after', 'spooled before'].sort())
+  await writeBindings(db, late, { late: true })
+  t.strictSame(await live(), [...left, 'spooled after'].sort())
 })
 
 t.test('in a batch each row stands for itself, and of two with one key the last counts', async (t) => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import type { BindingRow } from '../../db/binding-store.ts'
+import { ALL_CONTACTS, type BindingRow, REMOVAL_HOLDS_MS } from '../../db/binding-store.ts'
 import { H } from '../../src/sip/header.ts'
 import { UNNUMBERED } from '../../stage2/location.ts'
 import { type RegistrationLimits, registration } from '../../stage2/registration.ts'
@@ -145,14 +145,15 @@ t.test('a refresh replaces the row, a removal leaves a tombstone', async (t) => 
   t.match(row, { key: live.key, q: 500, cseq: 2, deleted: false })
   const [gone] = changesOf({ contacts: [`<${BOB}>;expires=0`], cseq: 3, callId: 'reg-2' }, [live])
   t.match(gone, { key: live.key, callId: 'reg-2', cseq: 3, deleted: true, expiresAt: NOW, rev: UNNUMBERED })
-  t.strictSame(changesOf({ contacts: [`<${BOB}>;expires=0`] }), [], 'there is none to be removed')
+  const [unheardOf] = changesOf({ contacts: [`<${BOB}>;expires=0`] })
+  t.match(unheardOf, { key: live.key, deleted: true }, 'another member may know it')
 })
 
 t.test('of one contact that is named twice the last word counts', async (t) => {
   const named = (first: string, second: string, rows: BindingRow[] = []) =>
     inShort(changesOf({ contacts: [`<${BOB}>;expires=${first}`, `<${BOB}>;expires=${second}`] }, rows))
   t.strictSame(named('100', '200'), [`${BOB} for 200`])
-  t.strictSame(named('100', '0'), [])
+  t.strictSame(named('100', '0'), [`-${BOB}`])
   t.strictSame(named('100', '0', [live]), [`-${BOB}`])
   t.strictSame(named('0', '100', [live]), [`${BOB} for 100`])
 })
@@ -161,12 +162,20 @@ t.test('* removes all, with Expires: 0 and nothing else', async (t) => {
   const other = binding('sip:bob@192.0.2.2', NOW, { callId: 'reg-9', cseq: 99 })
   const ended = binding('sip:bob@192.0.2.3', NOW, { expiresAt: NOW })
   const rows = [live, other, ended]
-  t.strictSame(inShort(changesOf({ contacts: ['*'], expires: '0' }, rows)), [`-${BOB}`, `-${other.contact}`])
+  const changes = changesOf({ contacts: ['*'], expires: '0' }, rows)
+  t.strictSame(inShort(changes), [`-${BOB}`, `-${other.contact}`, '-'])
+  t.match(
+    changes[2],
+    { key: ALL_CONTACTS, deleted: true, callId: 'reg-1', rev: UNNUMBERED },
+    'and what others know',
+  )
   t.equal(statusOf({ contacts: ['*'] }, rows), 400)
   t.equal(statusOf({ contacts: ['*'], expires: '1' }, rows), 400)
   t.equal(statusOf({ contacts: ['*', `<${BOB}>`], expires: '0' }, rows), 400)
   t.equal(statusOf({ contacts: ['*'], expires: '0', cseq: 1 }, rows), 400, 'CSeq out of order')
-  t.strictSame(changesOf({ contacts: ['*'], expires: '0' }), [], 'nobody there')
+  t.match(changesOf({ contacts: ['*'], expires: '0' }), [{ key: ALL_CONTACTS }], 'nobody here')
+  const ahead = binding('sip:bob@192.0.2.4', NOW, { changedAt: NOW + 500, expiresAt: NOW })
+  t.equal(changesOf({ contacts: ['*'], expires: '0' }, [ahead])[0]?.changedAt, NOW + 501)
 })
 
 t.test('within a Call-ID the CSeq rises; another Call-ID may have any', async (t) => {
@@ -239,10 +248,39 @@ t.test('a bad Contact is refused, and so is one that PostgreSQL could not hold',
   t.equal(statusOf({ contacts: [`<sip:${'b'.repeat(1000)}@192.0.2.1>`] }), 200)
 })
 
+t.test('what a later REGISTER has removed is not brought back by an earlier one', async (t) => {
+  const contacts = [`<${BOB}>`]
+  for (const key of [live.key, ALL_CONTACTS]) {
+    const removal = binding(BOB, NOW, { key, cseq: 5, deleted: true, expiresAt: NOW, changedAt: NOW - 1000 })
+    t.equal(statusOf({ contacts, cseq: 4 }, [removal]), 400, key)
+    t.equal(statusOf({ contacts, cseq: 6 }, [removal]), 200)
+    t.equal(statusOf({ contacts, cseq: 1, callId: 'reg-2' }, [removal]), 200, 'a phone that was started anew')
+    const longAgo = { ...removal, changedAt: NOW - REMOVAL_HOLDS_MS }
+    t.equal(statusOf({ contacts, cseq: 4 }, [longAgo]), 200, 'a phone that counts anew')
+  }
+  const all = binding('*', NOW, { key: ALL_CONTACTS, cseq: 5, deleted: true, expiresAt: NOW })
+  t.equal(statusOf({ contacts: ['*'], expires: '0', cseq: 5 }, [all]), 200, 'the same again')
+})
+
+t.test('unknown contacts are removed in a bounded number', async (t) => {
+  const contacts = (count: number) =>
+    Array.from({ length: count }, (_, i) => `<sip:bob@192.0.2.${i}>;expires=0`)
+  const limits = { maxContacts: 2 }
+  t.equal(statusOf({ contacts: contacts(4) }, [], limits), 200)
+  t.equal(statusOf({ contacts: contacts(5) }, [], limits), 403)
+})
+
 t.test('a change is later than what it replaces, whatever the clock says', async (t) => {
   const ahead = { ...live, changedAt: NOW + 5000 }
   t.equal(changesOf({ contacts: [`<${BOB}>`] }, [ahead])[0]?.changedAt, NOW + 5001)
   t.equal(changesOf({ contacts: [`<${BOB}>;expires=0`] }, [ahead])[0]?.changedAt, NOW + 5001)
+  const everything = binding('*', NOW, {
+    key: ALL_CONTACTS,
+    deleted: true,
+    changedAt: NOW + 7000,
+    callId: 'reg-0',
+  })
+  t.equal(changesOf({ contacts: [`<${BOB}>`] }, [ahead, everything])[0]?.changedAt, NOW + 7001)
   const tombstone = { ...ahead, deleted: true }
   t.equal(changesOf({ contacts: [`<${BOB}>`] }, [tombstone])[0]?.changedAt, NOW + 5001)
 })
