@@ -1,7 +1,7 @@
 import { exitStatus, TandemError } from '../src/ops/errors.ts'
 import { flushed, type Logger } from '../src/ops/logging.ts'
+import { failedReport, type NodeReport } from '../src/ops/node-report.ts'
 import type { RunningNode } from '../src/ops/running-node.ts'
-import { failedReport, type NodeReport } from './node-report.ts'
 
 /** All of an ordered stop; after that the process ends whether or not everything is closed. */
 const STOP_LIMIT_MS = 4_500

@@ -40,8 +40,8 @@ function stage1Lines({ nodes }: UpState): string[] {
   return table(
     edges(nodes).map(({ name, config: { stage1 } }) => [
       name,
-      `outside ${formatHostPort(stage1.edge)}`,
-      `inside ${formatHostPort(stage1.inside)}`,
+      `outside ${stage1.edge.map(formatHostPort).join(', ')}`,
+      `inside ${formatHostPort(stage1.inside)}${stage1.workers > 1 ? ` and up, ${stage1.workers} workers` : ''}`,
     ]),
   )
 }
@@ -71,20 +71,21 @@ const TTL_SEC = 60
 /** Equal priority and weights, a life short enough for fail-over, and plain addresses for clients that know no better. */
 function dnsLines({ nodes, contents }: UpState): string[] {
   const domain = contents.map.domains[0]?.name ?? DEMO_DOMAIN
-  const hosts = edges(nodes).map(({ name, config }) => ({
-    name: `${name}.${domain}.`,
-    ...config.stage1.edge,
-  }))
+  const hosts = edges(nodes).flatMap(({ name, config }) =>
+    config.stage1.edge.map((edge) => ({ name: `${name}.${domain}.`, ...edge })),
+  )
   const address = ({ address }: { address: string }) => [isIPv6(address) ? 'AAAA' : 'A', address]
   const addresses = new Set(hosts.map((host) => host.address))
   return table([
-    ...hosts.map(({ name, port }) => [
-      `_sip._udp.${domain}.`,
-      `${TTL_SEC}`,
-      'IN',
-      'SRV',
-      `10 50 ${port} ${name}`,
-    ]),
+    ...['udp', 'tcp'].flatMap((transport) =>
+      hosts.map(({ name, port }) => [
+        `_sip._${transport}.${domain}.`,
+        `${TTL_SEC}`,
+        'IN',
+        'SRV',
+        `10 50 ${port} ${name}`,
+      ]),
+    ),
     ...hosts.map((host) => [host.name, `${TTL_SEC}`, 'IN', ...address(host)]),
     ...[...addresses].map((each) => [`${domain}.`, `${TTL_SEC}`, 'IN', ...address({ address: each })]),
   ])
@@ -92,7 +93,7 @@ function dnsLines({ nodes, contents }: UpState): string[] {
 
 /** Tried to the letter with Debian's sipsak and baresip-core. sipsak heeds -p only before -s. */
 function tryLines({ nodes, database: { dataDir }, contents: { users } }: UpState): string[] {
-  const edge = edges(nodes)[0]?.config.stage1.edge
+  const edge = edges(nodes)[0]?.config.stage1.edge[0]
   if (!edge) return []
   const proxy = formatHostPort(edge)
   if (!users.some(({ names }) => names.includes('carol'))) return [`sipsak -v -s sip:${proxy}`]

@@ -1,14 +1,14 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { nodeLogin } from '../db/node-login.ts'
+import { requirePorts } from '../src/net/port-check.ts'
 import { systemClock } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { exitStatus } from '../src/ops/errors.ts'
 import { createLogger, flushed, type Logger } from '../src/ops/logging.ts'
+import { type Program, Supervisor } from '../src/ops/supervisor.ts'
 import { phonesIn, writeDemoPhones } from './demo-phones.ts'
-import { requirePorts } from './port-check.ts'
 import { whenAskedToStop } from './stop-signals.ts'
-import { type Program, Supervisor } from './supervisor.ts'
 import { openUpDatabase, prepareContents, type UpDatabase } from './up-database.ts'
 import { memberAddresses, nodeEnvironment, type PlannedNode, planNodes, wantedPorts } from './up-plan.ts'
 import { summary } from './up-summary.ts'
@@ -75,7 +75,7 @@ class UpSystem {
     // Members first: an edge that finds none of them answers 503.
     await this.#startNodes('stage2')
     await this.#startNodes('stage1')
-    const edge = this.#nodes.find(({ stage }) => stage === 'stage1')?.config.stage1.edge
+    const edge = this.#nodes.find(({ stage }) => stage === 'stage1')?.config.stage1.edge[0]
     if (database.dataDir !== undefined && edge) writeDemoPhones(phonesIn(database.dataDir), edge)
     this.#log.info(`everything is ready after ${((performance.now() - atMs) / 1000).toFixed(1)} s`)
     return summary({ version: packageVersion(), nodes: this.#nodes, database, contents })

@@ -49,6 +49,8 @@ function fromText({ kind }: ConfigKey, text: string): unknown {
     case 'urls':
       // A password may hold a comma: only one before the next URL separates.
       return text.split(/\s+|,(?=\s*postgres(?:ql)?:)/).filter(Boolean)
+    case 'addresses':
+      return text.split(/[\s,]+/).filter(Boolean)
     case 'text':
       return text
   }
@@ -94,7 +96,7 @@ function valueAt(config: unknown, path: readonly string[]): unknown {
 }
 
 function toText(value: unknown): string {
-  if (Array.isArray(value)) return value.join(' ')
+  if (Array.isArray(value)) return value.map(toText).join(' ')
   return typeof value === 'object' && value !== null ? formatHostPort(value as HostPort) : String(value)
 }
 

@@ -1,4 +1,5 @@
-import { hostname } from 'node:os'
+import { isIPv4, isIPv6 } from 'node:net'
+import { availableParallelism, hostname } from 'node:os'
 import { z } from 'zod'
 import { type HostPort, parseHostPort } from './host-port.ts'
 
@@ -24,27 +25,63 @@ function choice<const V extends readonly [string, ...string[]]>(
   return key(z.enum(values).default(fallback as never), meaning, `one of ${values.join(', ')}`)
 }
 
+/** Tools that nobody but an attacker points at a carrier. Not sipsak: people watch their servers with it. */
+const SCANNERS = [
+  'friendly-scanner',
+  'friendly-request',
+  'sipvicious',
+  'sipcli',
+  'sip-scan',
+  'sipscan',
+  'sundayddr',
+  'VaxSIPUserAgent',
+  'VaxIPUserAgent',
+  'pplsip',
+  'siparmyknife',
+  'iWar',
+  'SIVuS',
+  'Nmap NSE',
+]
+
 const WILDCARD = /^(?:0\.0\.0\.0|[0:]+)$/
 
+/** An address goes into Via, Path and table `node`: others must be able to send to it. */
+const NO_WILDCARD = {
+  code: 'custom',
+  params: { allowed: 'one address that others can send to, not all of them' },
+} as const
+
+const address = z.string().transform((text, context): HostPort => {
+  const parsed = parseHostPort(text)
+  if (!parsed) {
+    context.addIssue({ code: 'custom' })
+    return z.NEVER
+  }
+  if (WILDCARD.test(parsed.address)) {
+    context.addIssue(NO_WILDCARD)
+    return z.NEVER
+  }
+  return parsed
+})
+
+const ADDRESS = 'an IP address and a port, such as 192.0.2.1:5060 or "[2001:db8::1]:5060"'
+
 function hostPort(fallback: string, meaning: string) {
-  const schema = z.string().transform((text, context): HostPort => {
-    const parsed = parseHostPort(text)
-    if (!parsed) {
-      context.addIssue({ code: 'custom' })
-      return z.NEVER
-    }
-    if (WILDCARD.test(parsed.address)) {
-      // The address goes into Via, Path and table `node`: others must be able to send to it.
-      context.addIssue({
-        code: 'custom',
-        params: { allowed: 'one address that others can send to, not all of them' },
-      })
-      return z.NEVER
-    }
-    return parsed
+  return key(address.prefault(fallback), meaning, ADDRESS)
+}
+
+/** One address, or one of each version of IP. */
+function hostPorts(fallback: string, meaning: string) {
+  const schema = z.union([z.string(), z.array(z.string())]).transform((texts, context): HostPort[] => {
+    const parsed = [texts].flat().map(parseHostPort)
+    const places = parsed.filter((place) => place !== undefined)
+    const versions = new Set(places.map((place) => isIPv6(place.address)))
+    if (places.some((place) => WILDCARD.test(place.address))) context.addIssue(NO_WILDCARD)
+    else if (parsed.length === 0 || versions.size !== parsed.length) context.addIssue({ code: 'custom' })
+    return places
   })
-  const allowed = 'an IP address and a port, such as 192.0.2.1:5060 or "[2001:db8::1]:5060"'
-  return key(schema.prefault(fallback), meaning, allowed)
+  const allowed = `${ADDRESS}; or a list of two, one of IPv4 and one of IPv6`
+  return key(schema.prefault(fallback), meaning, allowed).meta({ kind: 'addresses' })
 }
 
 const port = z.int().min(1).max(65535)
@@ -78,13 +115,129 @@ const database = z.strictObject({
   poolSize: whole(1, 100, 4, 'Connections each node keeps to PostgreSQL, not counting the one that listens.'),
 })
 
+function isNetwork(text: string): boolean {
+  const [address = '', bits, more] = text.split('/')
+  if (more !== undefined || (bits !== undefined && !/^\d{1,3}$/.test(bits))) return false
+  return isIPv4(address) ? Number(bits ?? 32) <= 32 : isIPv6(address) && Number(bits ?? 128) <= 128
+}
+
+const guard = z.strictObject({
+  rate: whole(
+    1,
+    1_000_000,
+    200,
+    'Messages a second that one source (an IPv4 address or an IPv6 /64) may send for long, per worker; what is over it is dropped without an answer. A keep-alive counts a quarter.',
+  ),
+  burst: whole(1, 1_000_000, 1_000, 'Messages that one source may send at once, per worker.'),
+  strangersPerSec: whole(
+    1,
+    10_000_000,
+    20_000,
+    'Messages a second, per worker, of all sources together from which nobody has registered within two hours: a flood from forged sources ends here, and those who have registered do not notice.',
+  ),
+  maxSources: whole(
+    1_024,
+    16_777_216,
+    262_144,
+    'Sources that a worker remembers, rounded up to a power of two, at 32 bytes each. When all places are held by registered sources and such as are over their rate, newcomers have half of strangersPerSec in common.',
+  ),
+  banAfter: whole(
+    0,
+    10_000,
+    50,
+    'Offences (relaying, unknown users, wrong credentials, malformed messages) within banWindowSec after which a source is banned. A registration makes up for two. A source from which somebody has registered is slowed to a tenth of its rate in place of that, since anybody can forge its address. 0: never.',
+  ),
+  banWindowSec: whole(1, 3_600, 60, 'The time over which offences are counted and forgotten, in seconds.'),
+  banSec: whole(
+    1,
+    604_800,
+    3_600,
+    'How long a ban lasts, in seconds: all that comes from the source is dropped unread.',
+  ),
+  scanners: key(
+    z.array(z.string().min(3).max(64)).max(200).default(SCANNERS),
+    'What the User-Agent of a scanner contains, in any case: its request is not answered, and its source banned at once, unless somebody has registered from there.',
+    'a list of texts of 3 to 64 characters',
+  ),
+  exempt: key(
+    z.array(z.string().refine(isNetwork)).max(1_000).default(['127.0.0.0/8', '::1']),
+    'Networks that the guard lets through unjudged: trunks, own probes and, by default, this host itself. An IPv6 network smaller than /64 counts as its /64.',
+    'a list of addresses and networks such as 192.0.2.0/24 or 2001:db8::/48',
+  ),
+})
+
+const MAX_WORKERS = 128
+
+/** How many processes a stage-1 node is to have. */
+export const workerCount = ({ workers }: { readonly workers: number }): number =>
+  workers || Math.min(availableParallelism(), MAX_WORKERS)
+
+/** Whether a worker's inside face would be at an address; port 0 is any that is free. */
+function isOneOf(own: HostPort, inside: HostPort, workers: number): boolean {
+  if (own.address !== inside.address || own.port === 0) return false
+  return own.port >= inside.port && own.port < inside.port + Math.max(workers, 1)
+}
+
+const tcp = z.strictObject({
+  maxConnections: whole(1, 1_000_000, 10_000, 'TCP connections that one worker accepts at a time.'),
+  maxPerSource: whole(
+    1,
+    1_000_000,
+    1_000,
+    'Of these, how many may come from one source (an IPv4 address or an IPv6 /64). Many phones may share the address of one router.',
+  ),
+  maxOpened: whole(1, 100_000, 1_000, 'TCP connections that one worker opens itself and holds at a time.'),
+  connectSec: whole(1, 60, 5, 'How long opening a connection may take, in seconds.'),
+  firstMessageSec: whole(
+    1,
+    3_600,
+    20,
+    'How long a new connection may stay without a complete message, in seconds.',
+  ),
+  messageSec: whole(
+    1,
+    600,
+    20,
+    'How long a message that has begun may take to arrive, and how long a peer may leave unread what is sent to it, in seconds.',
+  ),
+  idleSec: whole(
+    130,
+    604_800,
+    7_500,
+    'How long a connection may be without any message or keep-alive, in seconds. Above stage2.expires.maxSec a phone that sends no keep-alives stays reachable from one registration to the next.',
+  ),
+  bufferBytes: whole(
+    65_536,
+    16_777_216,
+    262_144,
+    'What may wait to be sent over one connection, in bytes; a peer that lets more wait is cut off.',
+  ),
+  totalBufferBytes: whole(
+    1_048_576,
+    4_294_967_296,
+    67_108_864,
+    'What may wait to be sent over all connections of one worker, with the unfinished messages that came, in bytes; beyond it those that hold most are cut off.',
+  ),
+})
+
 const stage1 = z
   .strictObject({
-    edge: hostPort('127.0.0.1:5060', 'The outside face: where phones, trunks and the world send SIP.'),
+    edge: hostPorts(
+      '127.0.0.1:5060',
+      'The outside face: where phones, trunks and the world send SIP, by UDP and by TCP.',
+    ),
     inside: hostPort(
       '127.0.0.1:5160',
-      'The inside face, trusted: where stage 2 sends. Keep it off the public network.',
+      'The inside face, trusted: where stage 2 sends. The first worker has this port, the next the one after it, and so on. Keep them off the public network.',
     ),
+    workers: whole(
+      0,
+      MAX_WORKERS,
+      0,
+      'Processes that share the outside face. 0: one for each core; under `tandem up` one a node.',
+    ),
+    guard: guard.prefault({}),
+    tcp: tcp.prefault({}),
     probeIntervalMs: whole(
       50,
       60_000,
@@ -92,9 +245,13 @@ const stage1 = z
       'Milliseconds between two OPTIONS probes of a member. Two misses take it out, two answers bring it back.',
     ),
   })
-  .refine((s) => s.edge.address !== s.inside.address || s.edge.port !== s.inside.port || s.edge.port === 0, {
+  .refine(({ edge, inside, workers }) => !edge.some((own) => isOneOf(own, inside, workers)), {
     path: ['inside'],
-    message: 'must differ from stage1.edge',
+    message: 'must differ from stage1.edge, for each worker',
+  })
+  .refine(({ inside, workers }) => inside.port + Math.max(workers, 1) - 1 <= 65_535, {
+    path: ['workers'],
+    message: 'each worker needs a port of its own, from that of stage1.inside on, and those end at 65535',
   })
 
 const expires = z
@@ -271,7 +428,7 @@ export interface ConfigKey {
   readonly path: readonly string[]
   /** `TANDEM_STAGE1_EDGE` */
   readonly variable: string
-  readonly kind: 'number' | 'text' | 'words' | 'urls'
+  readonly kind: 'number' | 'text' | 'words' | 'urls' | 'addresses'
   readonly meaning: string
   readonly allowed: string
   readonly fallback: unknown
@@ -290,7 +447,7 @@ function keysOf(schema: z.ZodObject, path: string[]): ConfigKey[] {
       {
         path: here,
         variable: variableOf(here),
-        kind: kindOf(inner),
+        kind: (meta?.kind as ConfigKey['kind']) ?? kindOf(inner),
         meaning: String(meta?.description),
         allowed: String(meta?.allowed),
         fallback: name === 'node' ? undefined : fallback, // the host name differs from host to host

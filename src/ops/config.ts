@@ -42,6 +42,7 @@ export function requireDatabase(config: Config): readonly string[] {
 export function printable(config: Config): string {
   return stringify(config, (_key, value: unknown) => {
     if (isHostPort(value)) return formatHostPort(value)
+    if (Array.isArray(value) && value.length === 1 && isHostPort(value[0])) return formatHostPort(value[0])
     return typeof value === 'string' ? hideSecrets(value) : value
   })
 }
@@ -149,7 +150,8 @@ function namesBelow(path: readonly PropertyKey[]): string[] {
 }
 
 function show(value: unknown): string {
-  return hideSecrets(oneLine(JSON.stringify(value) ?? String(value)))
+  const readable = (_key: string, part: unknown) => (isHostPort(part) ? formatHostPort(part) : part)
+  return hideSecrets(oneLine(JSON.stringify(value, readable) ?? String(value)))
 }
 
 const oneLine = (text: string) => text.replaceAll(/\s+/g, ' ').trim()

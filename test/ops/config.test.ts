@@ -4,8 +4,11 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { loadConfig, printable, requireDatabase } from '../../src/ops/config.ts'
 import { toEnvironment } from '../../src/ops/config-env.ts'
-import { configKeys } from '../../src/ops/config-schema.ts'
+import { configKeys, workerCount } from '../../src/ops/config-schema.ts'
 import { TandemError } from '../../src/ops/errors.ts'
+
+const ADDRESSES =
+  'an IP address and a port, such as 192.0.2.1:5060 or "[2001:db8::1]:5060"; or a list of two, one of IPv4 and one of IPv6'
 
 /** What loadConfig refuses, as its code and its lines without the name of the file. */
 function refusal(
@@ -37,7 +40,11 @@ t.test('defaults are complete', async (t) => {
   t.match(config, {
     database: { url: [], connectTimeoutMs: 3000, statementTimeoutMs: 5000, poolSize: 4 },
     refreshIntervalMs: 1000,
-    stage1: { edge: { address: '127.0.0.1', port: 5060 }, inside: { address: '127.0.0.1', port: 5160 } },
+    stage1: {
+      edge: [{ address: '127.0.0.1', port: 5060 }],
+      inside: { address: '127.0.0.1', port: 5160 },
+      workers: 0,
+    },
     stage2: {
       expires: { minSec: 60, defaultSec: 3600, maxSec: 7200 },
       maxContacts: 10,
@@ -60,7 +67,7 @@ t.test('a file sets keys, and the others keep their defaults', async (t) => {
     'node: a1\nstage1:\n  edge: "[2001:db8::1]:5060"\nstage2: { listen: 192.0.2.7:5071, expires: { maxSec: 3600 } }\n',
   )
   t.equal(config.node, 'a1')
-  t.same(config.stage1.edge, { address: '2001:db8::1', port: 5060 })
+  t.same(config.stage1.edge, [{ address: '2001:db8::1', port: 5060 }])
   t.same(config.stage1.inside, { address: '127.0.0.1', port: 5160 })
   t.same(config.stage2.listen, { address: '192.0.2.7', port: 5071 })
   t.same(config.stage2.expires, { minSec: 60, defaultSec: 3600, maxSec: 3600 })
@@ -107,10 +114,28 @@ t.test('the environment overrides every key', async (t) => {
   })
   t.equal(config.node, '17')
   t.equal(config.sip.t1Ms, 200)
-  t.same(config.stage1.edge, { address: '::1', port: 5070 })
+  t.same(config.stage1.edge, [{ address: '::1', port: 5070 }])
   t.same(config.up.edgePorts, [6060, 6062])
   t.same(config.stage2.digestAlgorithms, ['SHA-256', 'MD5'])
   t.equal(config.log.level, 'info', 'an empty variable counts as not set')
+})
+
+t.test('the outside face may have an address of each version of IP', async (t) => {
+  const both = [
+    { address: '192.0.2.1', port: 5060 },
+    { address: '2001:db8::1', port: 5062 },
+  ]
+  const config = accepted('stage1: { edge: ["192.0.2.1:5060", "[2001:db8::1]:5062"] }')
+  t.same(config.stage1.edge, both)
+  t.same(loadConfig({ env: toEnvironment(config) }).stage1.edge, both)
+  t.same(accepted(printable(config)).stage1.edge, both)
+  const variable = { TANDEM_STAGE1_EDGE: '192.0.2.1:5060, [2001:db8::1]:5062' }
+  t.same(accepted('', variable).stage1.edge, both)
+})
+
+t.test('workers: as many as configured, or one for each core', async (t) => {
+  t.equal(workerCount({ workers: 3 }), 3)
+  t.ok(workerCount({ workers: 0 }) >= 1)
 })
 
 t.test('a configuration goes through the environment of another process unharmed', async (t) => {
@@ -180,7 +205,20 @@ t.test('bad values, with what is allowed', async (t) => {
     ],
     [
       'stage1: { edge: "127.0.0.1:6", inside: "127.0.0.1:6" }',
-      '1: stage1.inside: must differ from stage1.edge',
+      '1: stage1.inside: must differ from stage1.edge, for each worker',
+    ],
+    [
+      'stage1: { edge: ["[::1]:6", "127.0.0.1:8"], inside: "127.0.0.1:6", workers: 3 }',
+      '1: stage1.inside: must differ from stage1.edge, for each worker',
+    ],
+    [
+      'stage1: { edge: ["127.0.0.1:6", "127.0.0.2:6"] }',
+      `1: stage1.edge: ["127.0.0.1:6","127.0.0.2:6"] is not allowed; expected ${ADDRESSES}`,
+    ],
+    ['stage1: { edge: [] }', `1: stage1.edge: [] is not allowed; expected ${ADDRESSES}`],
+    [
+      'stage1: { inside: "127.0.0.1:65535", workers: 2 }',
+      '1: stage1.workers: each worker needs a port of its own, from that of stage1.inside on, and those end at 65535',
     ],
     [
       'stage2: { digestAlgorithms: [MD5, MD5] }',

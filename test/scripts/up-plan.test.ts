@@ -13,7 +13,7 @@ t.test('two stage-1 nodes and two groups of two', async (t) => {
   t.match(nodes[1]?.config, {
     node: 's2',
     database: { url: [URL], poolSize: 4 },
-    stage1: { edge: { address: '127.0.0.1', port: 5062 }, inside: { port: 5162 }, probeIntervalMs: 500 },
+    stage1: { edge: [{ address: '127.0.0.1', port: 5062 }], inside: { port: 5162 }, workers: 1 },
   })
   t.same(memberAddresses(nodes), {
     a1: '127.0.0.1:5071',
@@ -31,12 +31,21 @@ t.test('another address moves everything but the database', async (t) => {
     ports.filter(({ address }) => address !== '::1').map(({ port, option }) => [port, option]),
     [[5433, 'up.databasePort']],
   )
-  t.equal(ports.length, 9)
+  t.equal(ports.length, 11)
 })
 
 t.test('with a configured database none is started', async (t) => {
   const ports = wantedPorts(loadConfig({ env: { TANDEM_DATABASE_URL: URL } }))
-  t.notOk(ports.some(({ protocol }) => protocol === 'tcp'))
+  t.notOk(ports.some(({ option }) => option === 'up.databasePort'))
+})
+
+t.test('every worker of an edge wants an inside port, and the edge its port for TCP too', async (t) => {
+  const config = loadConfig({ env: { TANDEM_STAGE1_WORKERS: '2' } })
+  t.equal(planNodes(config, [URL])[0]?.config.stage1.workers, 2)
+  const wanted = wantedPorts(config).map(({ protocol, port }) => `${protocol} ${port}`)
+  for (const port of ['udp 5060', 'tcp 5062', 'udp 5160', 'udp 5161', 'udp 5163'])
+    t.ok(wanted.includes(port), port)
+  t.throws(() => wantedPorts(loadConfig({ env: { TANDEM_STAGE1_WORKERS: '3' } })), { code: 'CONFIG_INVALID' })
 })
 
 t.test('a node gets its configuration by its environment, and nothing of ours besides', async (t) => {

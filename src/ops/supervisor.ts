@@ -1,6 +1,6 @@
-import type { Clock, Timer } from '../src/ops/clock.ts'
-import { TandemError } from '../src/ops/errors.ts'
-import type { Logger } from '../src/ops/logging.ts'
+import type { Clock, Timer } from './clock.ts'
+import { TandemError } from './errors.ts'
+import type { Logger } from './logging.ts'
 import { asNodeReport, type NodeReport, reportedError } from './node-report.ts'
 
 /*

@@ -3,9 +3,9 @@ import { EventEmitter, once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { Supervisor } from '../../scripts/supervisor.ts'
 import { systemClock } from '../../src/ops/clock.ts'
 import { createLogger } from '../../src/ops/logging.ts'
+import { Supervisor } from '../../src/ops/supervisor.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 /** A process that does what the test says, and remembers which signals it got. */

@@ -1,4 +1,4 @@
-import { type ErrorCode, isErrorCode, TandemError } from '../src/ops/errors.ts'
+import { type ErrorCode, isErrorCode, TandemError } from './errors.ts'
 
 /** What a node process tells the supervisor that started it, once, over the IPC channel. */
 export type NodeReport =

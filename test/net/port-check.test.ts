@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import t from 'tap'
-import { requirePorts } from '../../scripts/port-check.ts'
+import { requirePorts } from '../../src/net/port-check.ts'
 
 const HOST = '127.0.41.1'
 

@@ -2,8 +2,8 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { listenError, TandemError } from '../src/ops/errors.ts'
-import { formatHostPort, type HostPort } from '../src/ops/host-port.ts'
+import { listenError, TandemError } from '../ops/errors.ts'
+import { formatHostPort, type HostPort } from '../ops/host-port.ts'
 
 export interface WantedPort extends HostPort {
   readonly protocol: 'udp' | 'tcp'
