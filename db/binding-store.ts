@@ -1,7 +1,7 @@
 import type { Database } from './database.ts'
 import { sqlState } from './database-error.ts'
 import { type RevCursor, refreshPoint } from './rev-cursor.ts'
-import { type IdentityColumns, type Share, type Slots, shareCondition, slotCondition } from './slot-ranges.ts'
+import { type IdentityColumns, type Share, shareCondition } from './slot-ranges.ts'
 import { fromSql, fromSqlOrNull, toSql, toSqlOrNull } from './wire-text.ts'
 
 /** One registered contact. Texts are wire text. */
@@ -269,35 +269,4 @@ const OF_AOR = {
  */
 export async function findBindings(db: Database, slot: number, aor: string): Promise<BindingRow[]> {
   return (await db.queryArrays(OF_AOR, [slot, toSql(aor)])).map(toBinding)
-}
-
-const PURGE_BATCH = 2_000
-
-/**
- * Removes tombstones made, and bindings expired, before `beforeMs` (since the epoch), in short transactions. Leave at
- * least an hour: a spooled older write must still find the tombstone. Reads the whole table; hourly is often enough.
- * @returns how many rows were removed
- * @throws TandemError, as {@link Database.query}
- */
-export async function purgeTombstones(
-  db: Database,
-  beforeMs: number,
-  ranges: readonly Slots[],
-): Promise<number> {
-  const slots = slotCondition(ranges)
-  let purged = 0
-  for (const dead of ['deleted and changed_at', 'not deleted and expires_at']) {
-    const text = `with dead as (
-        select slot, aor, key from tandem.binding where ${slots} and ${dead} < to_timestamp($1::float8 / 1000)
-        limit ${PURGE_BATCH} for update skip locked),
-      gone as (delete from tandem.binding b using dead d
-        where b.slot = d.slot and b.aor = d.aor and b.key = d.key returning 1)
-      select count(*)::int as count from gone`
-    for (;;) {
-      const [{ count } = { count: 0 }] = await db.query<{ count: number }>(text, [beforeMs])
-      purged += count
-      if (count < PURGE_BATCH) break
-    }
-  }
-  return purged
 }

@@ -4,7 +4,6 @@ import {
   ALL_CONTACTS,
   type BindingRow,
   findBindings,
-  purgeTombstones,
   REMOVAL_HOLDS_MS,
   readBindingsSince,
   streamBindings,
@@ -258,20 +257,6 @@ t.test('a transaction that commits late is not missed', async (t) => {
   await late.query('commit')
   t.same(await keys(), ['slow'], 'goes back behind what it has read')
   t.same(await keys(), [])
-})
-
-t.test('tombstones and expired bindings are purged, the living are not', async (t) => {
-  const hour = 3_600_000
-  await writeBindings(db, [
-    binding({ key: 'living', changedAt: NOW - 9 * hour }),
-    binding({ key: 'old tombstone', deleted: true, changedAt: NOW - 2 * hour }),
-    binding({ key: 'new tombstone', deleted: true, changedAt: NOW - 1000 }),
-    binding({ key: 'expired', expiresAt: NOW - 2 * hour }),
-    binding({ key: 'elsewhere', slot: 9, expiresAt: NOW - 2 * hour }),
-  ])
-  t.equal(await purgeTombstones(db, NOW - hour, [{ first: 0, last: 5 }]), 2)
-  t.same((await find('alice@example.com')).map(({ key }) => key).sort(), ['living', 'new tombstone'])
-  t.equal(await purgeTombstones(db, NOW - hour, ALL_SLOTS), 1)
 })
 
 t.test('a registration that is refreshed stays on its page', async (t) => {
