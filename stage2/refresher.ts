@@ -1,6 +1,6 @@
 import { readBindingsSince, streamBindings } from '../db/binding-store.ts'
 import type { Database } from '../db/database.ts'
-import { type RevCursor, startCursor } from '../db/rev-cursor.ts'
+import { RevCursor, startCursor } from '../db/rev-cursor.ts'
 import { includes, isSlots, overlap, type Share, type Slots, slotCount, without } from '../db/slot-ranges.ts'
 import { readSubscribersSince, streamSubscribers } from '../db/subscriber-store.ts'
 import type { Clock, Timer } from '../src/ops/clock.ts'
@@ -15,6 +15,10 @@ export interface RefresherOptions {
   readonly intervalMs: number
   readonly clock: Clock
   readonly log: Logger
+  /** Whether something has been acknowledged that PostgreSQL does not have yet; what it says then may be older than memory. */
+  readonly isAhead?: () => boolean
+  /** Hears when PostgreSQL cannot be read, with the reason, and when it can be again. */
+  readonly onTrouble?: (reason: string | undefined) => void
 }
 
 /**
@@ -28,8 +32,8 @@ export class Refresher {
   /** The slots of which memory has every row. */
   #filled: readonly Slots[] = []
   #filling: Promise<void> | undefined
-  #bindings!: RevCursor
-  #subscribers!: RevCursor
+  #bindings: RevCursor | undefined
+  #subscribers: RevCursor | undefined
   #running: Promise<void> | undefined
   #timer: Timer | undefined
   #failing = false
@@ -53,6 +57,23 @@ export class Refresher {
       { subscribers: directory.size, aors: location.size, ms },
       `loaded ${directory.size} subscribers and the bindings of ${location.size} AORs in ${ms} ms`,
     )
+  }
+
+  /** Up to which change number memory has everything; 0 before the first load. */
+  get position(): number {
+    return Math.min(this.#bindings?.safe ?? 0, this.#subscribers?.safe ?? 0)
+  }
+
+  /**
+   * Goes on from a snapshot that has everything of these shares up to change number `position`. Until the next refresh it counts
+   * as failing.
+   */
+  resume(position: number, shares: readonly Share[]): void {
+    this.#shares = shares
+    this.#bindings = RevCursor.after(position)
+    this.#subscribers = RevCursor.after(position)
+    this.#filled = shares.filter(isSlots)
+    this.#failing = true
   }
 
   /**
@@ -131,25 +152,40 @@ export class Refresher {
   }
 
   async #refresh(): Promise<void> {
-    const { db, log } = this.#options
+    const { log, onTrouble, isAhead } = this.#options
     try {
-      await this.#readChanges(db)
+      await this.#readSubscribers()
+      // When PostgreSQL has got what memory has, a refresh will bring all that has changed since.
+      if (!isAhead?.()) await this.#readBindings()
       if (this.#failing) log.info('refresh from PostgreSQL works again')
+      if (this.#failing) onTrouble?.(undefined)
       this.#failing = false
     } catch (error) {
       if (!this.#failing) log.warn({ err: error }, 'refresh from PostgreSQL failed; serving from memory')
+      if (!this.#failing) onTrouble?.(error instanceof Error ? error.message : String(error))
       this.#failing = true
       throw error
     }
   }
 
-  async #readChanges(db: Database): Promise<void> {
-    const { directory, location } = this.#options
+  async #readSubscribers(): Promise<void> {
+    if (!this.#subscribers) return
+    const { db, directory } = this.#options
     for (const change of await readSubscribersSince(db, this.#subscribers, this.#shares)) {
       if (change.removed) directory.remove(change.user, change.domain)
       else directory.put(change)
     }
-    for (const row of await readBindingsSince(db, this.#bindings, this.#shares)) location.adopt(row)
+  }
+
+  async #readBindings(): Promise<void> {
+    if (!this.#bindings) return
+    const { db, location, isAhead } = this.#options
+    const cursor = this.#bindings.copy()
+    const rows = await readBindingsSince(db, cursor, this.#shares)
+    // What went to the spool while this was under way must not be overwritten with what was before it.
+    if (isAhead?.()) return
+    for (const row of rows) location.adopt(row)
+    this.#bindings = cursor
   }
 
   /** A row that has just ended may still be needed to tell an older write from a newer one. */
