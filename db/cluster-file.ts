@@ -1,16 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
-import type { MapSnapshot } from './map-store.ts'
-
-/** What a node needs to serve while PostgreSQL is away. */
-export interface SavedCluster {
-  readonly snapshot: MapSnapshot
-  readonly keys: ClusterKeys
-  /** Milliseconds since the epoch. */
-  readonly savedAt: number
-}
+import { type ClusterSnapshot, fromText, toText } from './cluster-snapshot.ts'
 
 const FORMAT = 'tandem-cluster 1'
 
@@ -18,13 +9,8 @@ const FORMAT = 'tandem-cluster 1'
  * Keeps the last good map in a local file, the first line of which tells its format and checksum. Only its owner can
  * read it, for it holds the cluster's keys. The file is replaced in one step: a crash leaves the old one or the new one.
  */
-export async function saveCluster(path: string, { snapshot, keys, savedAt }: SavedCluster): Promise<void> {
-  const hex = (key: Uint8Array | undefined) => key && Buffer.from(key).toString('hex')
-  const body = JSON.stringify({
-    savedAt,
-    keys: { current: hex(keys.current), previous: hex(keys.previous) },
-    snapshot,
-  })
+export async function saveCluster(path: string, saved: ClusterSnapshot): Promise<void> {
+  const body = toText(saved)
   await mkdir(dirname(path), { recursive: true })
   const temporary = `${path}.new`
   const file = await open(temporary, 'w', 0o600)
@@ -38,22 +24,12 @@ export async function saveCluster(path: string, { snapshot, keys, savedAt }: Sav
 }
 
 /** The saved map; `undefined` if there is none, or one that is damaged or of another format. */
-export async function loadCluster(path: string): Promise<SavedCluster | undefined> {
+export async function loadCluster(path: string): Promise<ClusterSnapshot | undefined> {
   const text = await readFile(path, 'utf8').catch(() => '')
   const line = text.indexOf('\n')
   const body = text.slice(line + 1).trimEnd()
   if (line < 0 || text.slice(0, line) !== `${FORMAT} ${checksum(body)}`) return undefined
-  const { savedAt, keys, snapshot } = JSON.parse(body) as {
-    savedAt: number
-    keys: { current: string; previous?: string }
-    snapshot: MapSnapshot
-  }
-  const bytes = (hex: string) => Buffer.from(hex, 'hex')
-  return {
-    savedAt,
-    snapshot,
-    keys: { current: bytes(keys.current), previous: keys.previous ? bytes(keys.previous) : undefined },
-  }
+  return fromText(body)
 }
 
 const checksum = (body: string): string => createHash('sha256').update(body).digest('hex')

@@ -1,17 +1,16 @@
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { ClusterKeys } from '../src/ops/cluster-keys.ts'
 import { TandemError } from '../src/ops/errors.ts'
-import { parseHostPort } from '../src/ops/host-port.ts'
-import { type Cluster, type EdgeNode, udpEndpoint } from '../src/partition/cluster.ts'
-import { PartitionMap } from '../src/partition/partition-map.ts'
-import type { Endpoint } from '../src/sip/endpoint.ts'
-import { loadCluster, type SavedCluster, saveCluster } from './cluster-file.ts'
-import { loadClusterKeys } from './cluster-key-store.ts'
-import type { Database, Log } from './database.ts'
+import type { Cluster } from '../src/partition/cluster.ts'
+import type { PartitionMap } from '../src/partition/partition-map.ts'
+import { loadCluster, saveCluster } from './cluster-file.ts'
+import { KEYS_CHANNEL, loadClusterKeys } from './cluster-key-store.ts'
+import { type ClusterSnapshot, clusterOf } from './cluster-snapshot.ts'
+import type { Database, Log, Subscription } from './database.ts'
 import { isAway } from './database-error.ts'
 import { loadMap, type MapSnapshot } from './map-store.ts'
 import { type MapWatch, watchMap } from './map-watch.ts'
-import { heartbeat, type NodeReport, type NodeRow, type NodeState, registerNode } from './node-store.ts'
+import { heartbeat, type NodeReport, type NodeState, registerNode } from './node-store.ts'
 
 export type Identity = Pick<NodeReport, 'name' | 'stage' | 'addresses' | 'version'>
 
@@ -24,10 +23,12 @@ export interface MembershipOptions {
   readonly log: Log
   /** Where the last good map is kept, for a start while PostgreSQL is away. */
   readonly file: string
+  /** The version of the map by which the node works, where that is not at once the one read here: the oldest of its workers'. */
+  readonly mapVersion?: () => number
 }
 
-/** Keys are rotated by hand and both are accepted for long, so this need not be quick. */
-const KEYS_EVERY_BEATS = 30
+/** In case a notification of new keys was missed: the next ones are known long before they sign, so this need not be quick. */
+const KEYS_EVERY_BEATS = 10
 
 /** How long a node that stops waits for PostgreSQL to hear of it. */
 const LEAVE_LIMIT_MS = 1_000
@@ -40,6 +41,7 @@ export class ClusterMembership {
   #state: NodeState = 'loading'
   #reason: string | null = null
   #watch: MapWatch | undefined
+  #keysHeard: Subscription | undefined
   #timer: Timer | undefined
   #beating: Promise<void> = Promise.resolve()
   /** Beats under way or waiting their turn. */
@@ -51,13 +53,10 @@ export class ClusterMembership {
   #saving: Promise<void> = Promise.resolve()
   #onChange: (cluster: Cluster) => void = () => {}
 
-  private constructor(
-    options: MembershipOptions,
-    { snapshot, keys }: Pick<SavedCluster, 'snapshot' | 'keys'>,
-  ) {
+  private constructor(options: MembershipOptions, read: Pick<ClusterSnapshot, 'snapshot' | 'keys'>) {
     this.#options = options
-    this.#snapshot = snapshot
-    this.#cluster = clusterOf(snapshot, keys)
+    this.#snapshot = read.snapshot
+    this.#cluster = clusterOf(read)
   }
 
   /**
@@ -77,6 +76,7 @@ export class ClusterMembership {
       onChange: (changed) => membership.#adopt(changed),
       onError: (error) => options.log.debug({ err: error }, 'map not read; the last one stays in force'),
     })
+    membership.#keysHeard = db.listen(KEYS_CHANNEL, () => void membership.#hearKeys())
     membership.#beatLater()
     return membership
   }
@@ -84,6 +84,11 @@ export class ClusterMembership {
   /** As it is now. */
   get cluster(): Cluster {
     return this.#cluster
+  }
+
+  /** The rows behind it. */
+  get snapshot(): ClusterSnapshot {
+    return { snapshot: this.#snapshot, keys: this.#cluster.keys, savedAt: this.#options.clock.now() }
   }
 
   /** Who hears of every new cluster, after it is in force. */
@@ -106,6 +111,7 @@ export class ClusterMembership {
   /** Enters the node as stopped. PostgreSQL being away, or silent, does not hold it up for long. */
   async leave(): Promise<void> {
     this.#watch?.stop()
+    this.#keysHeard?.stop()
     this.#timer?.cancel()
     let limit: Timer | undefined
     const late = new Promise<void>((resolve) => {
@@ -122,13 +128,31 @@ export class ClusterMembership {
     const to = snapshot.version
     let cluster: Cluster
     try {
-      cluster = clusterOf(snapshot, this.#cluster.keys)
+      cluster = clusterOf({ snapshot, keys: this.#cluster.keys }, this.#sameMap(snapshot))
     } catch (error) {
       return log.warn({ err: error }, `map version ${to} is no map; version ${from} stays in force`)
     }
     if (to !== from) log.info({ from, to }, `map version ${to} in force`)
+    this.#logSilence(snapshot)
     this.#snapshot = snapshot
     this.#replace(cluster)
+  }
+
+  /** The map in force where a snapshot differs in nodes only. */
+  #sameMap(snapshot: MapSnapshot): PartitionMap | undefined {
+    return rowsOf(snapshot) === rowsOf(this.#snapshot) ? this.#cluster.map : undefined
+  }
+
+  #logSilence({ silent }: MapSnapshot): void {
+    const { log } = this.#options
+    const before = this.#snapshot.silent ?? []
+    for (const node of silent) {
+      if (!before.includes(node))
+        log.warn({ stage1: node }, `stage-1 node ${node} is silent: others serve for it`)
+    }
+    for (const node of before) {
+      if (!silent.includes(node)) log.info({ stage1: node }, `stage-1 node ${node} is silent no longer`)
+    }
   }
 
   #replace(cluster: Cluster): void {
@@ -138,18 +162,18 @@ export class ClusterMembership {
   }
 
   #save(): void {
-    const { file, clock, log } = this.#options
-    const saved = { snapshot: this.#snapshot, keys: this.#cluster.keys, savedAt: clock.now() }
+    const { file, log } = this.#options
+    const { snapshot } = this
     this.#saving = this.#saving
-      .then(() => saveCluster(file, saved))
+      .then(() => saveCluster(file, snapshot))
       .catch((error: unknown) =>
         log.warn({ err: error, file }, 'the map could not be saved for a start without PostgreSQL'),
       )
   }
 
   #report(): NodeReport {
-    const mapVersion = this.#cluster.map.version
-    return { ...this.#options.identity, mapVersion, state: this.#state, reason: this.#reason }
+    const { identity, intervalMs, mapVersion = () => this.#cluster.map.version } = this.#options
+    return { ...identity, mapVersion: mapVersion(), state: this.#state, reason: this.#reason, intervalMs }
   }
 
   #beatLater(): void {
@@ -182,6 +206,13 @@ export class ClusterMembership {
     }
   }
 
+  /** A beat reads them again if this fails. */
+  async #hearKeys(): Promise<void> {
+    await this.#readKeys().catch((error: unknown) =>
+      this.#options.log.debug({ err: error }, 'keys not read; the last ones stay in force'),
+    )
+  }
+
   async #readKeys(): Promise<void> {
     const keys = await loadClusterKeys(this.#options.db)
     // The map may have changed meanwhile, so the cluster is looked at only now.
@@ -194,7 +225,7 @@ async function readCluster({
   file,
   clock,
   log,
-}: MembershipOptions): Promise<Pick<SavedCluster, 'snapshot' | 'keys'>> {
+}: MembershipOptions): Promise<Pick<ClusterSnapshot, 'snapshot' | 'keys'>> {
   try {
     const snapshot = await loadMap(db)
     if (snapshot.ranges.length === 0) throw noMap()
@@ -218,32 +249,10 @@ const noMap = () =>
   })
 
 const isSame = (a: ClusterKeys, b: ClusterKeys): boolean =>
-  equal(a.current, b.current) && equal(a.previous, b.previous)
+  equal(a.current, b.current) && equal(a.previous, b.previous) && equal(a.next, b.next)
 
 const equal = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
   a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0)
 
-/** @throws Error where the map is no map: slots without a group */
-function clusterOf(snapshot: MapSnapshot, keys: ClusterKeys): Cluster {
-  const running = snapshot.nodes.filter(({ stage, state }) => stage === 'stage1' && state !== 'stopped')
-  const edges = running.map(toEdge).filter((edge) => edge !== undefined)
-  const inside = [...edges.flatMap((edge) => edge.inside), ...snapshot.members.map(udpEndpoint)]
-  return {
-    map: new PartitionMap(snapshot),
-    edges,
-    insideAddresses: new Set(inside.map(({ address }) => address)),
-    keys,
-  }
-}
-
-function toEdge({ name, addresses }: NodeRow): EdgeNode | undefined {
-  const outside = toEndpoints(addresses.edge)
-  const inside = toEndpoints(addresses.inside)
-  return outside && inside && { name, outside, inside }
-}
-
-/** `a:p, a:p`; `undefined` unless all of them are addresses. */
-function toEndpoints(list: string | undefined): readonly Endpoint[] | undefined {
-  const places = (list ?? '').split(/,\s*/).map((text) => parseHostPort(text))
-  return places.every((place) => place !== undefined) ? places.map(udpEndpoint) : undefined
-}
+/** All of the map's rows as one text. */
+const rowsOf = ({ nodes: _, nodesRev: __, silent: ___, ...rows }: MapSnapshot): string => JSON.stringify(rows)

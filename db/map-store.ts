@@ -1,7 +1,7 @@
 import { parseHostPort } from '../src/ops/host-port.ts'
 import type { MapRows, MemberRow, DomainRow as ServedDomain } from '../src/partition/partition-map.ts'
 import type { Database } from './database.ts'
-import type { NodeRow } from './node-store.ts'
+import { isSilentSql, type NodeRow } from './node-store.ts'
 
 export type { HashBy, MemberRow, SlotRange } from '../src/partition/partition-map.ts'
 export type { PinRow } from '../src/partition/pins.ts'
@@ -26,7 +26,12 @@ export interface MapSnapshot extends MapRows {
   readonly nodes: readonly NodeRow[]
   /** Changes with stage, addresses or state of any node, not with heartbeats. */
   readonly nodesRev: number
+  /** Names of the stage-1 nodes that have fallen silent without saying that they stop, in alphabetical order. */
+  readonly silent: readonly string[]
 }
+
+const SILENT = `(select coalesce(json_agg(n.name order by n.name), '[]') from tandem.node n
+  where n.stage = 'stage1' and n.state <> 'stopped' and ${isSilentSql('$1')})`
 
 /** One statement sees one snapshot, in one round trip. */
 const LOAD = {
@@ -44,10 +49,11 @@ const LOAD = {
     from tandem.member where sip_address is not null),
   'ranges', (select coalesce(json_agg(json_build_object('first', first, 'last', last, 'group', group_name)
     order by first), '[]') from tandem.slot_range),
-  'nodes', (select coalesce(json_agg(json_build_object('name', name, 'stage', stage, 'addresses', addresses,
+  'nodes', (select coalesce(json_agg(json_build_object('name', name, 'isSilent', ${isSilentSql('$1')}, 'stage', stage, 'addresses', addresses,
       'version', version, 'mapVersion', map_version, 'state', state, 'reason', reason,
       'startedAt', (date_part('epoch', started_at) * 1000)::bigint,
-      'heartbeatAt', (date_part('epoch', heartbeat_at) * 1000)::bigint) order by name), '[]') from tandem.node),
+      'heartbeatAt', (date_part('epoch', heartbeat_at) * 1000)::bigint) order by name), '[]') from tandem.node n),
+  'silent', ${SILENT},
   'nodesRev', (select coalesce(max(rev), 0) from tandem.node)) as snapshot`,
 }
 
@@ -56,11 +62,12 @@ type Loaded = Omit<MapSnapshot, 'members'> & {
 }
 
 /**
- * The map as it is now. Without ranges when nobody has made any yet.
+ * The map as it is now. Without ranges when nobody has made any yet. `heardSince`: from when on nodes could report themselves
+ * without a break, by PostgreSQL's clock, in milliseconds since the epoch.
  * @throws TandemError, as {@link Database.query}
  */
-export async function loadMap(db: Database): Promise<MapSnapshot> {
-  const [row] = await db.query<{ snapshot: Loaded }>(LOAD)
+export async function loadMap(db: Database, heardSince = 0): Promise<MapSnapshot> {
+  const [row] = await db.query<{ snapshot: Loaded }>(LOAD, [heardSince])
   if (!row) throw new Error('the map is one row')
   return { ...row.snapshot, members: row.snapshot.members.map(toMember) }
 }
@@ -74,15 +81,16 @@ function toMember({ sipAddress, ...member }: Loaded['members'][number]): MemberR
 const VERSION = {
   name: 'map-version',
   text: `select (select version from tandem.map_state) as version,
-    (select coalesce(max(rev), 0) from tandem.node) as "nodesRev"`,
+    (select coalesce(max(rev), 0) from tandem.node) as "nodesRev",
+    ${SILENT} as silent, (date_part('epoch', now()) * 1000)::bigint as now`,
 }
 
 /** What tells whether a snapshot is still true. */
-export type MapVersion = Pick<MapSnapshot, 'version' | 'nodesRev'>
+export type MapVersion = Pick<MapSnapshot, 'version' | 'nodesRev' | 'silent'>
 
-/** @throws TandemError, as {@link Database.query} */
-export async function readMapVersion(db: Database): Promise<MapVersion> {
-  const [row] = await db.query<MapVersion>(VERSION)
+/** With the time by PostgreSQL's clock. @throws TandemError, as {@link Database.query} */
+export async function readMapVersion(db: Database, heardSince = 0): Promise<MapVersion & { now: number }> {
+  const [row] = await db.query<MapVersion & { now: number }>(VERSION, [heardSince])
   if (!row) throw new Error('the map has no version')
   return row
 }

@@ -16,7 +16,8 @@ export interface WatchOptions {
 
 /**
  * Keeps a caller's map up to date: a notification, or a reconnect of the listener, reads it at once; the interval
- * reads the version alone, so that a missed notification costs one interval and nothing else.
+ * reads the version alone, so that a missed notification costs one interval and nothing else. By the interval it also
+ * learns which nodes have fallen silent.
  */
 export function watchMap(db: Database, options: WatchOptions): MapWatch {
   const watch = new MapWatch(db, options)
@@ -34,6 +35,9 @@ export class MapWatch implements Subscription {
   #reading: Promise<void> | undefined
   #again = false
   #stopped = false
+  /** PostgreSQL was away: nobody could report itself, so silence counts only from its return on. */
+  #isBroken = false
+  #heardSince = 0
 
   constructor(db: Database, options: WatchOptions) {
     this.#db = db
@@ -82,13 +86,21 @@ export class MapWatch implements Subscription {
         await this.#readOnce()
       } while (this.#again && !this.#stopped)
     } catch (error) {
+      this.#isBroken = true
       if (!this.#stopped) this.#options.onError(error)
     }
   }
 
   async #readOnce(): Promise<void> {
-    if (this.#stopped || isSame(this.#known, await readMapVersion(this.#db))) return
-    const snapshot = await loadMap(this.#db)
+    if (this.#stopped) return
+    let version = await readMapVersion(this.#db, this.#heardSince)
+    if (this.#isBroken) {
+      this.#isBroken = false
+      this.#heardSince = version.now
+      version = await readMapVersion(this.#db, this.#heardSince)
+    }
+    if (isSame(this.#known, version)) return
+    const snapshot = await loadMap(this.#db, this.#heardSince)
     if (this.#stopped) return
     this.#known = snapshot
     this.#options.onChange(snapshot)
@@ -97,4 +109,4 @@ export class MapWatch implements Subscription {
 
 /** Any difference counts: after a failover the version may have gone back. */
 const isSame = (a: MapVersion | undefined, b: MapVersion) =>
-  a?.version === b.version && a.nodesRev === b.nodesRev
+  a?.version === b.version && a.nodesRev === b.nodesRev && String(a.silent) === String(b.silent)

@@ -39,7 +39,10 @@ export function outsideTowards(
 /** Everything that a node of either stage knows of its cluster, replaced in whole when any of it changes. */
 export interface Cluster {
   readonly map: PartitionMap
+  /** The stage-1 nodes that live. */
   readonly edges: readonly EdgeNode[]
+  /** Those that have not been heard of lately and did not say that they stop: dead, or cut off from PostgreSQL alone. */
+  readonly silentEdges?: readonly EdgeNode[]
   /** Addresses of all nodes' inside faces: whoever speaks from one of them is one of us. */
   readonly insideAddresses: ReadonlySet<string>
   readonly keys: ClusterKeys
@@ -58,14 +61,23 @@ export function udpEndpoint({
 }
 
 /** Whether one of the cluster's own sockets is there: nothing that a client names may lead to it. */
-export function isClusterSocket({ edges, insideAddresses, map }: Cluster, place: Endpoint): boolean {
-  if (edges.some(({ outside, inside }) => [...outside, ...inside].some((own) => isAt(own, place))))
-    return true
-  // Hardly any client shares an address with a member, so the members need hardly ever be looked through.
-  if (!insideAddresses.has(place.address)) return false
-  return [...map.groups.values()].some(({ members }) =>
-    members.some((member) => isAt(udpEndpoint(member), place)),
-  )
+export function isClusterSocket(cluster: Cluster, { address, port }: Endpoint): boolean {
+  let sockets = socketsOf.get(cluster)
+  if (!sockets) {
+    sockets = findSockets(cluster)
+    socketsOf.set(cluster, sockets)
+  }
+  return sockets.get(address)?.has(port) === true
 }
 
-const isAt = (a: Endpoint, b: Endpoint): boolean => a.port === b.port && a.address === b.address
+/** Ports by address. Asked for every message that leaves, and the same until the cluster changes. */
+const socketsOf = new WeakMap<Cluster, ReadonlyMap<string, ReadonlySet<number>>>()
+
+function findSockets({ edges, silentEdges = [], map }: Cluster): ReadonlyMap<string, ReadonlySet<number>> {
+  const own = [...edges, ...silentEdges].flatMap(({ outside, inside }) => [...outside, ...inside])
+  const members = [...map.groups.values()].flatMap((group) => group.members.map(udpEndpoint))
+  const sockets = new Map<string, Set<number>>()
+  for (const { address, port } of [...own, ...members])
+    sockets.set(address, (sockets.get(address) ?? new Set()).add(port))
+  return sockets
+}

@@ -30,7 +30,7 @@ const SERIALS = 2 ** 48
 
 /**
  * Digest nonces that every member of the cluster can check, so that a challenge from the master may be answered at
- * the slave. The scope, the realm, is signed but not contained. The current key signs, the previous one is accepted.
+ * the slave. The scope, the realm, is signed but not contained. The current key signs, the previous and the next are accepted.
  */
 export class NonceMint {
   readonly lifetimeMs: number
@@ -66,8 +66,8 @@ export class NonceMint {
   #isGenuine(nonce: string, scope: string): boolean {
     const signed = nonce.slice(0, SIGNED_CHARS)
     const given = Buffer.from(nonce.slice(SIGNED_CHARS), 'latin1')
-    const { current, previous } = this.#keys()
-    for (const key of [current, previous]) {
+    const { current, previous, next } = this.#keys()
+    for (const key of [current, previous, next]) {
       if (key && timingSafeEqual(Buffer.from(this.#sign(key, signed, scope), 'latin1'), given)) return true
     }
     return false
@@ -82,8 +82,8 @@ export class NonceMint {
   #signer(key: Uint8Array): KeyedHash {
     let signer = this.#signers.get(key)
     if (!signer) {
-      // Two keys are in use at a time; after a rotation the oldest is forgotten.
-      if (this.#signers.size >= 2) this.#signers.clear()
+      // Three keys are in use at a time; after a rotation the oldest is forgotten.
+      if (this.#signers.size >= 3) this.#signers.clear()
       signer = new KeyedHash(key, 'nonce')
       this.#signers.set(key, signer)
     }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { ClusterHash } from '../../src/net/cluster-hash.ts'
+import type { ClusterKeys } from '../../src/ops/cluster-keys.ts'
 import { KeyedHash } from '../../src/sip/keyed-hash.ts'
 
-t.test('the current key signs, both are accepted, and a new one is in force at once', async (t) => {
+t.test('the current key signs, all are accepted, and a new one is in force at once', async (t) => {
   const [first, second, third] = [randomBytes(32), randomBytes(32), randomBytes(32)]
-  let keys = { current: first, previous: undefined as Uint8Array | undefined }
+  let keys: ClusterKeys = { current: first, previous: undefined }
   const hash = new ClusterHash(() => keys, 'a purpose')
   const signedBy = (key: Uint8Array) => new KeyedHash(key, 'a purpose').token('text')
   const accepts = (key: Uint8Array) => hash.accepts((each) => each.token('text') === signedBy(key))
@@ -14,6 +15,9 @@ t.test('the current key signs, both are accepted, and a new one is in force at o
   keys = { current: second, previous: first }
   t.equal(hash.current.token('text'), signedBy(second))
   t.same([first, second, third].map(accepts), [true, true, false])
+  keys = { current: second, previous: first, next: third }
+  t.equal(hash.current.token('text'), signedBy(second), 'what is announced does not sign')
+  t.same([first, second, third].map(accepts), [true, true, true])
   keys = { current: third, previous: second }
   t.same([first, second, third].map(accepts), [false, true, true])
   t.equal(hash.current, hash.current, 'made once')
