@@ -91,7 +91,8 @@ export function canonicalIpv6(text: string): string | undefined {
 const canonical = new Map<string, string>()
 const MAX_CANONICAL = 4096
 
-function ipv6Words(text: string): number[] | undefined {
+/** The eight words of an IPv6 address without brackets; undefined when it is none. */
+export function ipv6Words(text: string): number[] | undefined {
   const halves = text.split('::')
   if (halves.length > 2) return undefined
   const head = wordsOf(halves[0] ?? '', halves.length === 1)
