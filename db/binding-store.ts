@@ -239,23 +239,38 @@ export async function* streamBindings(
   for await (const rows of db.stream(text, batchRows)) yield rows.map(toBinding)
 }
 
+/** More change numbers than these are read in batches: a member was cut off for long. */
+const MANY = 20_000
+
 /**
- * Rows of these shares that changed since the cursor's last look, tombstones and expired ones included, in no order; and moves
- * the cursor. A row may come more than once: the one with the highest `rev` is the truth. See {@link RevCursor} for
- * why none is missed.
+ * Rows of these shares that changed since the cursor's last look, tombstones and expired ones included, in batches, in no order;
+ * and at the end moves the cursor. A row may come more than once: the one with the highest `rev` is the truth. See
+ * {@link RevCursor} for why none is missed.
  * @throws TandemError, as {@link Database.query}; the cursor then stays where it was
  */
+export async function* streamBindingsSince(
+  db: Database,
+  cursor: RevCursor,
+  shares: readonly Share[],
+  batchRows = 5_000,
+): AsyncGenerator<BindingRow[], void, void> {
+  const point = await refreshPoint(db)
+  const from = cursor.from(point)
+  const text = `select ${READ} from tandem.binding where ${shareCondition(shares, IDENTITY)} and rev > `
+  if (point.last - from < MANY) yield (await db.queryArrays(`${text}$1`, [from])).map(toBinding)
+  else for await (const rows of db.stream(`${text}${from}`, batchRows)) yield rows.map(toBinding)
+  cursor.moveTo(point)
+}
+
+/** As {@link streamBindingsSince}, all at once. */
 export async function readBindingsSince(
   db: Database,
   cursor: RevCursor,
   shares: readonly Share[],
 ): Promise<BindingRow[]> {
-  const point = await refreshPoint(db)
-  const from = cursor.from(point)
-  const text = `select ${READ} from tandem.binding where rev > $1 and ${shareCondition(shares, IDENTITY)}`
-  const rows = await db.queryArrays(text, [from])
-  cursor.moveTo(point)
-  return rows.map(toBinding)
+  const all: BindingRow[] = []
+  for await (const rows of streamBindingsSince(db, cursor, shares)) for (const row of rows) all.push(row)
+  return all
 }
 
 const OF_AOR = {

@@ -1,10 +1,8 @@
 import { join } from 'node:path'
-import { writeBindings } from '../db/binding-store.ts'
 import { ClusterMembership } from '../db/cluster-membership.ts'
 import { Database } from '../db/database.ts'
 import { isAway } from '../db/database-error.ts'
 import type { Share } from '../db/slot-ranges.ts'
-import { findSubscriber } from '../db/subscriber-store.ts'
 import { FlowTokens } from '../src/net/flow-token.ts'
 import type { Transport } from '../src/net/transport.ts'
 import { openUdp, udpImplementation } from '../src/net/udp.ts'
@@ -19,16 +17,13 @@ import type { Group } from '../src/partition/partition-map.ts'
 import { NonceMint } from '../src/sip/nonce.ts'
 import { TransactionLayer } from '../src/sip/transaction/layer.ts'
 import { Authenticator } from './authenticator.ts'
-import { Directory } from './directory.ts'
-import { GroupCommit } from './group-commit.ts'
 import { HandOver } from './hand-over.ts'
-import { Location } from './location.ts'
 import { Member } from './member.ts'
 import { Probers } from './probers.ts'
 import { ProxyCore } from './proxy-core.ts'
-import { Refresher } from './refresher.ts'
 import { Registrar } from './registrar.ts'
 import type { Serve } from './serve.ts'
+import { Store } from './store.ts'
 import { Takeover } from './takeover.ts'
 
 /** How long a member that stops waits at most for stage 1 to probe it once more; twice the default interval. */
@@ -61,10 +56,8 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
   const cluster = () => membership.cluster
   const group = groupOf(node, cluster())
   const tokens = new FlowTokens(() => cluster().keys)
-  const location = new Location()
-  const directory = new Directory((aor) => findSubscriber(db, aor.domain, aor.user))
-  const refresher = new Refresher({ db, directory, location, intervalMs, clock, log })
-  const commits = new GroupCommit((rows) => writeBindings(db, rows))
+  const store = await Store.open({ db, config, clock, log, onHealth: () => void tellHealth() })
+  const { location, directory, refresher, commits } = store
 
   const member = new Member({ cluster, log })
   log.info({ udp: udpImplementation(config.net.udp) }, 'how UDP is driven')
@@ -131,11 +124,19 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     }),
   })
 
-  /** Until its users are in memory a member says that it is loading; without PostgreSQL that is until it is back. */
+  /** A member that lacks something serves all the same, and says what it is. */
+  const tellHealth = async (): Promise<void> => {
+    if (member.state !== 'serving' && member.state !== 'degraded') return
+    const { reason } = store.health
+    member.state = reason === undefined ? 'serving' : 'degraded'
+    await membership.report(member.state, reason ?? null)
+  }
+
+  /** Until its users are in memory a member says that it is loading; without PostgreSQL and a snapshot that is until it is back. */
   let retry: Timer | undefined
   const load = async (): Promise<void> => {
     try {
-      await refresher.load(sharesOf(node, cluster()))
+      await store.load(sharesOf(node, cluster()))
     } catch (error) {
       if (!isAway(error)) throw error
       if (!retry) log.warn({ err: error }, 'loading waits for PostgreSQL; requests get 503 until then')
@@ -146,9 +147,11 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     membership.onChange = (changed) => void refresher.adopt(sharesOf(node, changed))
     // A map that came in force meanwhile.
     void refresher.adopt(sharesOf(node, cluster()))
-    refresher.start()
+    store.start()
     member.state = 'serving'
-    await membership.report('serving')
+    const told = tellHealth()
+    // PostgreSQL, which would have to be waited for, is away.
+    if (store.health.reason === undefined) await told
   }
   await load()
 
@@ -156,17 +159,15 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     describe: `stage 2 member ${node} of group ${group.name}, ${formatHostPort(stage2.listen)}`,
     async close() {
       retry?.cancel()
-      if (member.state === 'serving') {
+      if (member.state === 'serving' || member.state === 'degraded') {
         member.state = 'draining'
         await probers.allTold(DRAIN_LIMIT_MS)
       }
       member.state = 'stopping'
       membership.onChange = () => {}
-      await commits.drained()
-      await refresher.stop()
+      await store.close()
       await membership.leave()
       layer.close()
-      directory.close()
       await transport.close()
       await db.close()
     },

@@ -1,3 +1,4 @@
+import { isAway } from '../db/database-error.ts'
 import type { InboundBatch, Transport } from '../src/net/transport.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { Cluster } from '../src/partition/cluster.ts'
@@ -17,8 +18,11 @@ import type { ProxyCore } from './proxy-core.ts'
 import type { Registrar } from './registrar.ts'
 import type { Takeover } from './takeover.ts'
 
-/** `draining`: about to stop, and stage 1 is being told; whatever still comes is served. */
-export type MemberState = 'loading' | 'serving' | 'draining' | 'stopping'
+/**
+ * `degraded`: serves, but something it needs is away, mostly PostgreSQL. `draining`: about to stop, and stage 1 is being told;
+ * whatever still comes is served.
+ */
+export type MemberState = 'loading' | 'serving' | 'degraded' | 'draining' | 'stopping'
 
 export interface MemberParts {
   readonly layer: TransactionLayer
@@ -104,7 +108,7 @@ export class Member implements TransactionUser {
   #answerProbe(request: Message, source: Endpoint): void {
     if (request.requestMethod !== 'OPTIONS') this.#refuse(request, source, NOT_FOUND)
     else {
-      this.#reply(request, source, this.state === 'serving' ? OK : UNREADY[this.state])
+      this.#reply(request, source, UNREADY[this.state] ?? OK)
       this.#parts.probers.answered(source)
     }
   }
@@ -174,7 +178,8 @@ export class Member implements TransactionUser {
   #run(request: Message, source: Endpoint, work: Promise<void>): void {
     work.catch((error: unknown) => {
       const { method, callId } = request
-      this.#options.log.error(
+      // One outage fails thousands of requests, and is said once by whoever keeps memory like PostgreSQL.
+      this.#options.log[isAway(error) ? 'debug' : 'error'](
         { err: error, method, callId, from: formatHostPort(source.address, source.port) },
         'request failed',
       )
@@ -190,10 +195,12 @@ function checkAddressOfRecord(request: Message): Defect | undefined {
 const BUSY: Defect = { status: 503, reason: 'Too Many Transactions', headers: [[H.retryAfter, '5']] }
 const OK: Defect = { status: 200, reason: 'OK' }
 const UNREADY = {
+  serving: undefined,
+  degraded: undefined,
   loading: { status: 503, reason: 'Loading', headers: [[H.retryAfter, '1']] },
   draining: { status: 503, reason: 'Draining', headers: [[H.retryAfter, '1']] },
   stopping: { status: 503, reason: 'Stopping', headers: [[H.retryAfter, '1']] },
-} as const satisfies Record<Exclude<MemberState, 'serving'>, Defect>
+} as const satisfies Record<MemberState, Defect | undefined>
 /** Two members that give each other the same user have different maps: whoever sent it will know better in a moment. */
 const NOT_OURS: Defect = { status: 503, reason: 'Not The Owner', headers: [[H.retryAfter, '1']] }
 const BAD_TO: Defect = { status: 400, reason: 'Bad To' }

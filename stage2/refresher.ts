@@ -1,6 +1,6 @@
-import { readBindingsSince, streamBindings } from '../db/binding-store.ts'
+import { streamBindings, streamBindingsSince } from '../db/binding-store.ts'
 import type { Database } from '../db/database.ts'
-import { RevCursor, startCursor } from '../db/rev-cursor.ts'
+import { RevCursor, refreshPoint, startCursor } from '../db/rev-cursor.ts'
 import { includes, isSlots, overlap, type Share, type Slots, slotCount, without } from '../db/slot-ranges.ts'
 import { readSubscribersSince, streamSubscribers } from '../db/subscriber-store.ts'
 import type { Clock, Timer } from '../src/ops/clock.ts'
@@ -34,6 +34,7 @@ export class Refresher {
   #filling: Promise<void> | undefined
   #bindings: RevCursor | undefined
   #subscribers: RevCursor | undefined
+  #freshAt = 0
   #running: Promise<void> | undefined
   #timer: Timer | undefined
   #failing = false
@@ -52,6 +53,7 @@ export class Refresher {
     this.#subscribers = await startCursor(db)
     await this.#read(shares)
     this.#filled = shares.filter(isSlots)
+    this.#freshAt = clock.now()
     const ms = Math.round(clock.monotonicMs() - startedMs)
     log.info(
       { subscribers: directory.size, aors: location.size, ms },
@@ -64,15 +66,21 @@ export class Refresher {
     return Math.min(this.#bindings?.safe ?? 0, this.#subscribers?.safe ?? 0)
   }
 
+  /** When memory last was like PostgreSQL, milliseconds since the epoch. */
+  get freshAt(): number {
+    return this.#freshAt
+  }
+
   /**
-   * Goes on from a snapshot that has everything of these shares up to change number `position`. Until the next refresh it counts
-   * as failing.
+   * Goes on from a snapshot that was like PostgreSQL at `freshAt`, with all changes up to number `position`; 0 asks for everything to
+   * be read anew. Until the next refresh it counts as failing.
    */
-  resume(position: number, shares: readonly Share[]): void {
+  resume(position: number, freshAt: number, shares: readonly Share[]): void {
     this.#shares = shares
-    this.#bindings = RevCursor.after(position)
-    this.#subscribers = RevCursor.after(position)
+    this.#bindings = position > 0 ? RevCursor.after(position) : undefined
+    this.#subscribers = position > 0 ? RevCursor.after(position) : undefined
     this.#filled = shares.filter(isSlots)
+    this.#freshAt = freshAt
     this.#failing = true
   }
 
@@ -169,8 +177,8 @@ export class Refresher {
   }
 
   async #readSubscribers(): Promise<void> {
-    if (!this.#subscribers) return
     const { db, directory } = this.#options
+    if (!this.#subscribers) return
     for (const change of await readSubscribersSince(db, this.#subscribers, this.#shares)) {
       if (change.removed) directory.remove(change.user, change.domain)
       else directory.put(change)
@@ -178,14 +186,26 @@ export class Refresher {
   }
 
   async #readBindings(): Promise<void> {
-    if (!this.#bindings) return
-    const { db, location, isAhead } = this.#options
+    const { db, location, clock, isAhead } = this.#options
+    if (!this.#bindings) return await this.#startOver()
+    const nowMs = clock.now()
     const cursor = this.#bindings.copy()
-    const rows = await readBindingsSince(db, cursor, this.#shares)
-    // What went to the spool while this was under way must not be overwritten with what was before it.
-    if (isAhead?.()) return
-    for (const row of rows) location.adopt(row)
+    for await (const rows of streamBindingsSince(db, cursor, this.#shares)) {
+      // What went to the spool while this was under way must not be overwritten with what was before it.
+      if (isAhead?.()) return
+      for (const row of rows) location.adopt(row)
+    }
     this.#bindings = cursor
+    this.#freshAt = nowMs
+  }
+
+  /** What was removed since an old or damaged snapshot may have left no trace, so nothing of it stays. */
+  async #startOver(): Promise<void> {
+    const { db, directory, location } = this.#options
+    await refreshPoint(db)
+    await directory.forget(() => true)
+    await location.forget(() => true)
+    await this.load(this.#shares)
   }
 
   /** A row that has just ended may still be needed to tell an older write from a newer one. */

@@ -277,6 +277,21 @@ const expires = z
 
 const DIGEST_ALGORITHMS = ['MD5', 'SHA-256', 'SHA-512-256'] as const
 
+const spool = z.strictObject({
+  patienceMs: whole(
+    50,
+    60_000,
+    1_000,
+    'Milliseconds that PostgreSQL may take to commit registrations; then they go to the spool in stateDir, and from there to PostgreSQL later.',
+  ),
+  maxBytes: whole(
+    65_536,
+    1_099_511_627_776,
+    1_073_741_824,
+    'The spool grows no larger, in bytes (a registration takes some 400); beyond that registrations get 503 until PostgreSQL is back.',
+  ),
+})
+
 const stage2 = z.strictObject({
   listen: hostPort(
     '127.0.0.1:5071',
@@ -297,6 +312,19 @@ const stage2 = z.strictObject({
     ['commit', 'async'],
     'commit',
     'When a REGISTER is answered: `commit` after PostgreSQL has committed it, `async` at once.',
+  ),
+  spool: spool.prefault({}),
+  snapshotIntervalSec: whole(
+    0,
+    86_400,
+    300,
+    'Seconds between two snapshots of users and bindings in stateDir, with which a member can start while PostgreSQL is away. 0: none.',
+  ),
+  purgeAfterHours: whole(
+    1,
+    8_760,
+    24,
+    'Hours after which what was removed is forgotten altogether, in PostgreSQL too; never before the longest registration ends.',
   ),
 })
 
@@ -392,7 +420,7 @@ export const configSchema = z.strictObject({
   database: database.prefault({}),
   stateDir: key(
     z.string().min(1).default('./state'),
-    'Directory in which the node keeps the last map, readable by its user only: with it the node can start while PostgreSQL is away.',
+    'Directory, of a local disk, in which the node keeps the last map and a member also its spool and its snapshot, readable by its user only: with them it starts and serves while PostgreSQL is away.',
     'a path',
   ),
   refreshIntervalMs: whole(

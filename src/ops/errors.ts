@@ -75,6 +75,10 @@ export const errorCodes = {
     meaning: 'The data directory cannot be created, read or written.',
   },
   NODE_FAILED: { exit: exitStatus.failure, meaning: 'A process of `tandem up` did not become ready.' },
+  SPOOL_UNREADABLE: {
+    exit: exitStatus.failure,
+    meaning: 'There is a spool of registrations in stateDir that cannot be opened.',
+  },
   NODE_UNKNOWN: {
     exit: exitStatus.failure,
     meaning: 'The configured node name is not in the partition map, or belongs to another stage.',

@@ -197,7 +197,7 @@ t.test('bad values, with what is allowed', async (t) => {
     ],
     [
       'stage2: yes please',
-      '1: stage2: expected keys below it, such as listen, expires, maxContacts, digestAlgorithms, durability',
+      '1: stage2: expected keys below it, such as listen, expires, maxContacts, digestAlgorithms, durability, spool, snapshotIntervalSec, purgeAfterHours',
     ],
     [
       'stage2: { expires: { minSec: 4000 } }',

@@ -77,6 +77,7 @@ t.test('a probe is answered by what the member is doing, without a transaction',
   for (const [state, status] of [
     ['loading', 503],
     ['serving', 200],
+    ['degraded', 200],
     ['draining', 503],
     ['stopping', 503],
   ] as const) {
