@@ -1,30 +1,27 @@
 import { randomInt } from 'node:crypto'
-import { isIP } from 'node:net'
 import type { FlowTokens } from '../src/net/flow-token.ts'
 import type { InboundBatch, Transport } from '../src/net/transport.ts'
 import type { Logger } from '../src/ops/logging.ts'
-import { type Cluster, type EdgeWorker, isClusterSocket, outsideTowards } from '../src/partition/cluster.ts'
+import type { Cluster, EdgeWorker } from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import { formatHostPort } from '../src/sip/host.ts'
 import { type Message, parseMessage } from '../src/sip/message.ts'
+import { parseNameAddr } from '../src/sip/name-addr.ts'
 import { answerTarget, type HeaderField, respond } from '../src/sip/response.ts'
 import { Rewrite } from '../src/sip/rewrite.ts'
-import {
-  checkMaxForwards,
-  checkProxyRequire,
-  checkRequest,
-  checkResponse,
-  type Defect,
-} from '../src/sip/validate.ts'
-import { formatVia, parseVia, responseTarget, type Via, viaFor } from '../src/sip/via.ts'
+import { checkMaxForwards, checkProxyRequire, checkRequest, type Defect } from '../src/sip/validate.ts'
+import { formatVia, type Via, viaFor } from '../src/sip/via.ts'
 import { Branches } from './branch.ts'
+import { type Exit, Exits } from './exits.ts'
+import type { Guard } from './guard.ts'
 import type { MemberLink } from './member-link.ts'
-import { type Decision, type Face, routeRequest } from './route-request.ts'
-
-/** Requests that begin a dialog, where who must stay in the path has to say so (RFC 3261 §16.6 step 4). */
-const BEGINS_DIALOG = new Set(['INVITE', 'SUBSCRIBE', 'REFER'])
+import type { Outside } from './outside.ts'
+import { type Decision, type Face, namesCluster, routeRequest } from './route-request.ts'
+import { StayInPath, type StayInPathMode } from './stay-in-path.ts'
+import { checkRecordRoutes, stripIncoming, stripOutgoing } from './trust.ts'
+import { WaysBack } from './way-back.ts'
 
 /** Option tags that a Proxy-Require may name (RFC 3261 §16.3 step 5). */
 const SUPPORTED: ReadonlySet<string> = new Set(['path', 'outbound'])
@@ -35,15 +32,25 @@ const ALLOW =
 /** Seconds until a client may try again when no member of its group lives; spread, so that not all come back at once. */
 const RETRY_AFTER_SEC = [2, 8] as const
 
+/** RFC 3261 §18.1.1: a request above this goes by a transport with congestion control where it may. */
+const LONG_BYTES = 1300
+
+/** What UDP can carry over IPv4, however fragmented. */
+const MAX_DATAGRAM_BYTES = 65_507
+
 export interface EdgeOptions {
   readonly self: EdgeWorker
-  readonly outside: Transport
-  readonly inside: Transport
+  readonly outside: Pick<Outside, 'send' | 'isOpen'>
+  readonly inside: Pick<Transport, 'send'>
   /** The cluster as it is now. */
   readonly cluster: () => Cluster
   readonly tokens: FlowTokens
   /** The way to the member that serves a group now. */
   readonly members: { serving(group: Group): Pick<MemberLink, 'send'> | undefined }
+  /** Of the outside face. */
+  readonly guard?: Pick<Guard, 'admits' | 'noteRequest' | 'noteRefused' | 'noteAnswer' | 'mayAnswerDefect'>
+  /** Default: always. */
+  readonly stayInPath?: StayInPathMode
   readonly log: Pick<Logger, 'debug'>
 }
 
@@ -51,10 +58,12 @@ export interface EdgeOptions {
 export interface EdgeCounters {
   requests: number
   responses: number
-  /** Requests answered here with an error, or not at all if they were ACKs. */
+  /** Requests answered here with an error, or not at all if they were ACKs or there were too many. */
   refused: number
   /** No SIP, from where nothing may come, or a response to nothing that we sent. */
   dropped: number
+  /** Taken by a connection, and then not sent. */
+  unsent: number
 }
 
 /** A request that goes on, and how it came. */
@@ -68,45 +77,96 @@ type Onward = Extract<Decision, { routes: number }>
 
 /**
  * The stateless proxy (RFC 3261 §16.11) between the untrusted outside and the trusted inside. It remembers nothing of a
- * message once it has been sent on, so any node can handle the next one of the same transaction.
+ * message once it has been sent on, so any worker of any node can handle the next one of the same transaction.
  *
  * The Via that it adds tells by its branch which face the request came in by; the response leaves there.
+ *
+ * Inside, everything goes by UDP, however long: that is the operator's own network, where fragments arrive.
  */
 export class Edge {
-  readonly counters: EdgeCounters = { requests: 0, responses: 0, refused: 0, dropped: 0 }
+  readonly counters: EdgeCounters = { requests: 0, responses: 0, refused: 0, dropped: 0, unsent: 0 }
   readonly #options: EdgeOptions
   readonly #branches: Branches
+  readonly #exits: Exits
+  readonly #waysBack: WaysBack
+  readonly #stay: StayInPath
 
   constructor(options: EdgeOptions) {
+    const { self, cluster, tokens, outside, stayInPath: mode = 'always' } = options
     this.#options = options
-    this.#branches = new Branches(() => options.cluster().keys)
+    this.#branches = new Branches(() => cluster().keys)
+    this.#exits = new Exits(self)
+    const isOpen = (flow: Endpoint) => outside.isOpen(flow)
+    this.#waysBack = new WaysBack({ self, branches: this.#branches, cluster, isOpen })
+    this.#stay = new StayInPath({ mode, self, exits: this.#exits, tokens })
   }
 
   receive(batch: InboundBatch, face: Face): void {
+    if (face === 'outside') this.#receiveOutside(batch)
+    else this.#receiveInside(batch)
+  }
+
+  #receiveOutside(batch: InboundBatch): void {
+    const { guard } = this.#options
     for (let i = 0; i < batch.length; i++) {
       const source = batch.source(i)
-      const message = this.#trusts(source, face) ? parseMessage(batch.text(i)) : undefined
-      if (!message) this.counters.dropped++
-      else if (message.isRequest) this.#request({ request: message, source, face })
-      else this.#response(message, face)
+      if (guard?.admits(source) === false) continue
+      const message = parseMessage(batch.text(i))
+      if (!message) this.#drop(source, 'outside')
+      else if (!message.isRequest) this.#response(message, source, 'outside')
+      else if (guard?.noteRequest(message, source) !== false)
+        this.#request({ request: message, source, face: 'outside' })
     }
   }
 
   /** Only the cluster's own hosts may speak to the inside face. */
-  #trusts(source: Endpoint, face: Face): boolean {
-    return face === 'outside' || this.#options.cluster().insideAddresses.has(source.address)
+  #receiveInside(batch: InboundBatch): void {
+    const { insideAddresses } = this.#options.cluster()
+    for (let i = 0; i < batch.length; i++) {
+      const source = batch.source(i)
+      const message = insideAddresses.has(source.address) ? parseMessage(batch.text(i)) : undefined
+      if (!message) this.#drop(source, 'inside')
+      else if (message.isRequest) this.#request({ request: message, source, face: 'inside' })
+      else this.#response(message, source, 'inside')
+    }
+  }
+
+  /** To be told of what a connection could not send. */
+  unsent(text: string, to: Endpoint): void {
+    this.counters.unsent++
+    const message = parseMessage(text)
+    if (!message?.isRequest) return
+    const datagram = to.connection === undefined ? this.#asDatagram(message) : undefined
+    if (datagram !== undefined) return void this.#options.outside.send(datagram, { ...to, transport: 'udp' })
+    // RFC 3261 §16.9: as if that had been answered by the next hop; RFC 5626 §5.3 for a flow.
+    const answer = respond(message, to.connection === undefined ? 503 : 430)
+    const response = answer === undefined ? undefined : parseMessage(answer)
+    if (response) this.#passBack(response, to, 'outside')
+  }
+
+  /** RFC 3261 §18.1.1: what goes by TCP only for its length goes by UDP where TCP is refused. */
+  #asDatagram(request: Message): string | undefined {
+    const via = request.topVia
+    const next = request.has(H.route) ? parseNameAddr(request.value(H.route) ?? '')?.uri : request.uri
+    if (!via || !next || next.hasParam('transport')) return undefined
+    if (request.text.length > MAX_DATAGRAM_BYTES) return undefined
+    const own = formatVia({ transport: 'udp', address: via.host, port: via.port }, via.branch)
+    const value = own + via.params.replace(/;branch=[^;]*/i, '')
+    return new Rewrite(request).replaceFirst(H.via, value).toString()
   }
 
   #request(passage: Passage): void {
     this.counters.requests++
+    const defect = checkRequest(passage.request)
+    if (defect) return this.#refuseDefect(passage, defect)
     const decision = this.#decide(passage)
     switch (decision.to) {
       case 'group':
         return this.#toGroup(passage, decision)
       case 'outside':
-        return this.#options.outside.send(this.#forward(passage, decision), decision.target)
+        return this.#toOutside(passage, decision)
       case 'edge':
-        return this.#options.inside.send(this.#forward(passage, decision), decision.target)
+        return this.#toEdge(passage, decision)
       case 'self':
         return this.#answer(passage)
       case 'refuse':
@@ -114,128 +174,130 @@ export class Edge {
     }
   }
 
+  /** RFC 3261 §16.3–16.5; what is for us is not judged as what passes through us (§11). */
   #decide({ request, source, face }: Passage): Decision {
-    const defect = checkRequest(request)
-    if (defect) return { to: 'refuse', defect }
-    const { self, tokens, cluster } = this.#options
-    const decision = routeRequest(request, source, face, { self, tokens, cluster: cluster() })
-    if (decision.to === 'self' || decision.to === 'refuse') return decision
-    const hindrance = checkMaxForwards(request) ?? checkProxyRequire(request, SUPPORTED)
-    return hindrance ? { to: 'refuse', defect: hindrance } : decision
+    const { self, tokens, cluster, outside } = this.#options
+    const at = { self, tokens, cluster: cluster(), isOpen: (flow: Endpoint) => outside.isOpen(flow) }
+    const decision = routeRequest(request, source, face, at)
+    if (decision.to === 'self') return decision
+    const defect =
+      checkMaxForwards(request) ??
+      checkProxyRequire(request, SUPPORTED) ??
+      (face === 'outside' ? checkRecordRoutes(request, (uri) => namesCluster(uri, at), tokens) : undefined)
+    return defect ? { to: 'refuse', defect } : decision
   }
 
   #toGroup(passage: Passage, decision: Onward & { to: 'group' }): void {
     const link = this.#options.members.serving(decision.group)
-    if (link) link.send(this.#forward(passage, decision))
-    else this.#refuse(passage, nobodyServes())
+    if (!link) return this.#refuse(passage, nobodyServes())
+    const map = `;map=${this.#options.cluster().map.version}`
+    const text = this.#forward(passage, decision, this.#exits.inside, map)
+    if (text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
+    else link.send(text)
+  }
+
+  #toEdge(passage: Passage, decision: Onward & { to: 'edge' }): void {
+    const text = this.#forward(passage, decision, this.#exits.inside)
+    if (text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
+    else this.#options.inside.send(text, decision.target)
+  }
+
+  #toOutside(passage: Passage, decision: Onward & { to: 'outside' }): void {
+    const { bySize, target } = decision
+    const exit = this.#exits.towards(target) as Exit
+    const text = this.#forward(passage, decision, exit)
+    const isDatagram = target.transport === 'udp'
+    if (isDatagram && bySize && text.length > LONG_BYTES) {
+      const byTcp: Endpoint = { ...target, transport: 'tcp' }
+      const tcpExit = this.#exits.towards(byTcp) as Exit
+      this.#options.outside.send(this.#forward(passage, decision, tcpExit), byTcp)
+    } else if (isDatagram && text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
+    else this.#options.outside.send(text, target)
   }
 
   /** The copy that is sent on: RFC 3261 §16.6 as §16.11 changes it. */
-  #forward(passage: Passage, decision: Onward): string {
-    const { request, source, face } = passage
+  #forward({ request, source, face }: Passage, decision: Onward, exit: Exit, params = ''): string {
     // A request without a good Via has been refused.
     const sender = request.topVia as Via
+    const { self, cluster } = this.#options
     const out = new Rewrite(request)
     if (request.looseStartLine) out.setRequestUri(request.requestUri)
-    if (decision.routes > 0) out.dropFirst(H.route, decision.routes)
+    reroute(out, decision)
     out.set(H.maxForwards, String((request.maxForwards ?? 71) - 1))
-    out.prepend(H.via, this.#via(passage, decision, sender))
+    const more = face === 'outside' ? this.#waysBack.params(request, source) : ''
+    out.prepend(H.via, exit.via(this.#branches.make(request, sender, face), params + more))
     const stamped = viaFor(sender, source)
     if (stamped !== undefined) out.replaceFirst(H.via, stamped)
-    this.#stayInPath(out, passage, decision)
-    // What only our own side may say: Path (§5.1 of RFC 3327), and who somebody is (RFC 3325 §5).
-    if (face === 'outside') out.remove(H.path).remove(H.assertedIdentity)
+    if (decision.to === 'outside') {
+      this.#stay.to(decision.target, out, (uri) => namesCluster(uri, { self, cluster: cluster() }))
+      stripOutgoing(out)
+    }
+    if (face === 'outside') {
+      this.#stay.from(source, out)
+      stripIncoming(out)
+    }
     return out.toString()
   }
 
-  /** Adds what brings later requests back over the same flow: Path (RFC 3327) or Record-Route, with a token (RFC 5626 §5). */
-  #stayInPath(out: Rewrite, { request, source, face }: Passage, decision: Onward): void {
-    const { self, tokens } = this.#options
-    const method = request.requestMethod
-    if (method === 'REGISTER') {
-      if (face === 'inside') return
-      // RFC 5626 §5.1: only the client's first hop can say that its flow will be used.
-      const ob = request.values(H.via).length === 1 ? ';ob' : ''
-      out.prepend(H.path, `<sip:${tokens.mint(source)}@${place(self.inside)};lr${ob}>`)
-    } else if (BEGINS_DIALOG.has(method) && request.toTag === undefined) {
-      const flow = face === 'outside' ? source : decision.to === 'outside' ? decision.target : undefined
-      const own = flow && outsideTowards(self.node, flow)
-      if (own) out.prepend(H.recordRoute, `<sip:${tokens.mint(flow)}@${place(own)};lr>`)
-    }
-  }
-
-  #via({ request, face }: Passage, decision: Onward, sender: Via): string {
-    const { self, cluster } = this.#options
-    const outside = decision.to === 'outside' ? outsideTowards(self.node, decision.target) : undefined
-    const exit = outside ?? self.inside
-    const version = decision.to === 'group' ? `;map=${cluster().map.version}` : ''
-    return formatVia(exit, this.#branches.make(request, sender, face), version)
-  }
-
   /** RFC 3261 §16.7 steps 3 and 9, §16.11. */
-  #response(response: Message, arrival: Face): void {
+  #response(response: Message, source: Endpoint, arrival: Face): void {
     this.counters.responses++
-    const way = this.#wayBack(response, arrival)
-    if (!way) {
-      this.counters.dropped++
-      return
+    if (!this.#passBack(response, source, arrival)) this.#drop(source, arrival)
+  }
+
+  #passBack(response: Message, source: Endpoint, arrival: Face): boolean {
+    const { outside, inside, guard } = this.#options
+    const way = this.#waysBack.find(response, source, arrival)
+    if (!way) return false
+    if ('holder' in way) {
+      inside.send(response.text, way.holder)
+      return true
     }
     const out = new Rewrite(response).dropFirst(H.via)
-    if (arrival === 'outside') out.remove(H.assertedIdentity)
-    this.#options[way.face].send(out.toString(), way.target)
+    if (arrival === 'outside') stripIncoming(out)
+    if (way.face === 'inside') inside.send(out.toString(), way.target)
+    else {
+      stripOutgoing(out)
+      outside.send(out.toString(), way.target)
+      guard?.noteAnswer(way.target, response.status, response.method, way.hadCredentials)
+    }
+    return true
   }
 
-  /**
-   * Where a response goes on to: to whoever the Via below ours names, by the face that the request came in by. `undefined`
-   * for one that answers nothing that was sent from the face it arrives at, or that leads where no request can have come
-   * from: a peer may have changed what our branch does not sign, `received` and `rport`.
-   */
-  #wayBack(response: Message, arrival: Face): { face: Face; target: Endpoint } | undefined {
-    if (checkResponse(response)) return undefined
-    const own = response.topVia
-    if (!own || !this.#isOwn(own, arrival)) return undefined
-    const sender = parseVia(response.values(H.via)[1] ?? '')
-    const face = sender && this.#branches.faceOf(response, own.branch, sender)
-    const target = sender && responseTarget(sender)
-    return face && target && this.#mayAnswer(target, face) ? { face, target } : undefined
-  }
-
-  #isOwn({ host, port }: Via, arrival: Face): boolean {
-    const { node, inside } = this.#options.self
-    const faces = arrival === 'inside' ? [inside] : node.outside
-    return faces.some((own) => own.address === host && own.port === port)
-  }
-
-  #mayAnswer(target: Endpoint, face: Face): boolean {
-    if (target.transport !== 'udp' || isIP(target.address) === 0) return false
-    const cluster = this.#options.cluster()
-    return face === 'inside' ? cluster.insideAddresses.has(target.address) : !isClusterSocket(cluster, target)
+  #drop(source: Endpoint, face: Face): void {
+    this.counters.dropped++
+    if (face === 'outside') this.#options.guard?.noteRefused(source)
   }
 
   /** RFC 3261 §11: a request to the node itself. */
   #answer(passage: Passage): void {
-    if (passage.request.requestMethod !== 'OPTIONS') {
-      return this.#refuse(passage, { status: 404, reason: 'Not Found' })
+    switch (passage.request.requestMethod) {
+      case 'OPTIONS':
+        return this.#reply(passage, { status: 200, reason: 'OK', headers: CAPABILITIES })
+      case 'CANCEL':
+        // §9.2: we have no transactions.
+        return this.#refuse(passage, { status: 481, reason: 'Call/Transaction Does Not Exist' })
+      default:
+        return this.#refuse(passage, { status: 404, reason: 'Not Found' })
     }
-    this.#reply(passage, {
-      status: 200,
-      reason: 'OK',
-      headers: [
-        [H.allow, ALLOW],
-        [H.supported, [...SUPPORTED].join(', ')],
-      ],
-    })
+  }
+
+  #refuseDefect(passage: Passage, defect: Defect): void {
+    const { guard } = this.#options
+    if (passage.face === 'inside' || guard === undefined) return this.#refuse(passage, defect)
+    guard.noteRefused(passage.source)
+    if (guard.mayAnswerDefect(passage.source)) this.#reply(passage, defect)
+    this.counters.refused++
   }
 
   #refuse(passage: Passage, defect: Defect): void {
     this.counters.refused++
-    const { method, callId } = passage.request
+    const { request, source, face } = passage
     const { status, reason } = defect
-    this.#options.log.debug(
-      { method, callId, from: place(passage.source), status, reason },
-      'request refused',
-    )
+    const { method, callId } = request
+    this.#options.log.debug({ method, callId, from: place(source), status, reason }, 'request refused')
     this.#reply(passage, defect)
+    if (face === 'outside' && OFFENCES.has(status)) this.#options.guard?.noteRefused(source)
   }
 
   #reply({ request, source, face }: Passage, { status, reason, headers = [] }: Defect): void {
@@ -244,10 +306,27 @@ export class Edge {
   }
 }
 
+function reroute(out: Rewrite, { routes, set, requestUri }: Onward): void {
+  set?.write(out, routes)
+  if (requestUri !== undefined) out.setRequestUri(requestUri)
+}
+
 /** All members of one group are down: for its users alone, and not for ever. */
 function nobodyServes(): Defect {
   const headers: HeaderField[] = [[H.retryAfter, String(randomInt(...RETRY_AFTER_SEC))]]
   return { status: 503, reason: 'Service Unavailable', headers }
 }
+
+const TOO_LARGE: Defect = { status: 513, reason: 'Message Too Large' }
+
+/** What no honest client does. */
+const OFFENCES: ReadonlySet<number> = new Set([400, 403, 404])
+
+/** RFC 3261 §11.2. Bodies pass us by unread. */
+const CAPABILITIES: readonly HeaderField[] = [
+  [H.accept, '*/*'],
+  [H.allow, ALLOW],
+  [H.supported, [...SUPPORTED].join(', ')],
+]
 
 const place = (endpoint: Endpoint): string => formatHostPort(endpoint.address, endpoint.port)

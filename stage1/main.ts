@@ -1,88 +1,114 @@
 import { join } from 'node:path'
 import { ClusterMembership } from '../db/cluster-membership.ts'
 import { Database } from '../db/database.ts'
-import { FlowTokens } from '../src/net/flow-token.ts'
-import { openUdp, udpImplementation } from '../src/net/udp.ts'
+import { requirePorts } from '../src/net/port-check.ts'
+import { udpImplementation } from '../src/net/udp.ts'
 import { systemClock } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
-import { formatHostPort } from '../src/ops/host-port.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { RunningNode } from '../src/ops/running-node.ts'
-import { type EdgeNode, edgeWorker, udpEndpoint } from '../src/partition/cluster.ts'
-import { Edge } from './edge.ts'
-import { Members } from './members.ts'
-import type { Face } from './route-request.ts'
+import { MemberLog } from './member-log.ts'
+import { forkWorker } from './primary.ts'
+import { Worker } from './worker.ts'
+import { edgeNodeOf, shownAddresses, wantedPorts } from './worker-addresses.ts'
+import type { WorkerConfig } from './worker-messages.ts'
+import { WorkerPool } from './worker-pool.ts'
 
-/** The configuration key of each face's address. */
-const OPTION = { outside: 'stage1.edge', inside: 'stage1.inside' } as const
+/** Whatever forwards: workers in processes of their own, or one in this process. */
+interface Forwarding {
+  readonly mapVersion: number
+  /** There is a new cluster. */
+  adopt(): void
+  close(): Promise<void>
+}
 
 /**
- * Starts one stage-1 node and resolves when it forwards.
+ * Starts one stage-1 node and resolves when it forwards. This process is the primary: it alone speaks to PostgreSQL, and
+ * hands what it knows to the workers. Of one worker alone, it does the work itself.
  * @throws TandemError PORT_TAKEN and the like, DATABASE_UNREACHABLE and the like
  */
 export async function startStage1(config: Config, log: Logger): Promise<RunningNode> {
-  const { stage1, node } = config
-  const [first = { address: '', port: 0 }] = stage1.edge
-  const self: EdgeNode = {
-    name: node,
-    outside: [udpEndpoint(first)],
-    inside: [udpEndpoint(stage1.inside)],
+  const self = edgeNodeOf(config)
+  const addresses = shownAddresses(self)
+  await requirePorts(wantedPorts(self))
+  const db = new Database({ ...config.database, node: config.node }, log)
+  let forwarding: Forwarding | undefined
+  let membership: ClusterMembership | undefined
+  try {
+    membership = await ClusterMembership.join({
+      db,
+      identity: { name: config.node, stage: 'stage1', addresses, version: null },
+      file: join(config.stateDir, `${config.node}.map`),
+      intervalMs: config.refreshIntervalMs,
+      clock: systemClock,
+      log,
+      mapVersion: () => forwarding?.mapVersion ?? 0,
+    })
+    log.info({ udp: udpImplementation(config.net.udp) }, 'how UDP is driven')
+    forwarding = await (self.inside.length > 1 ? startPool : startAlone)(config, membership, log)
+    const { adopt } = forwarding
+    membership.onChange = () => adopt()
+    // What has changed while they started.
+    adopt()
+    await membership.report('serving')
+  } catch (error) {
+    await membership?.leave()
+    await forwarding?.close()
+    await db.close()
+    throw error
   }
-  const here = { outside: udpEndpoint(first), inside: udpEndpoint(stage1.inside) }
-  const db = new Database({ ...config.database, node }, log)
-  const membership = await ClusterMembership.join({
-    db,
-    identity: {
-      name: node,
-      stage: 'stage1',
-      addresses: { edge: formatHostPort(first), inside: formatHostPort(stage1.inside) },
-      version: null,
-    },
-    file: join(config.stateDir, `${node}.map`),
-    intervalMs: config.refreshIntervalMs,
-    clock: systemClock,
-    log,
-  })
-  const cluster = () => membership.cluster
-
-  const choice = config.net.udp
-  log.info({ udp: udpImplementation(choice) }, 'how UDP is driven')
-  let edge: Edge | undefined
-  const listen = (face: Face) =>
-    openUdp(
-      { choice, ...here[face], option: OPTION[face] },
-      {
-        onMessages: (batch) => edge?.receive(batch, face),
-        onError: (error, to) => log.debug({ err: error, to }, 'not sent'),
-      },
-    )
-  const outside = await listen('outside')
-  const inside = await listen('inside')
-  const members = new Members({
-    node,
-    probeIntervalMs: stage1.probeIntervalMs,
-    clock: systemClock,
-    connect: (peer, events) =>
-      openUdp({ address: here.inside.address, port: 0, option: OPTION.inside, peer, choice }, events),
-    onChange: ({ node: member, group }, state, reason) =>
-      log[state === 'up' ? 'info' : 'warn'](
-        { member, group, state },
-        `member ${member} is ${state}: ${reason}`,
-      ),
-  })
-  membership.onChange = ({ map }) => void members.adopt(map)
-  await members.adopt(cluster().map)
-  const tokens = new FlowTokens(() => cluster().keys)
-  edge = new Edge({ self: edgeWorker(self, 0), outside, inside, cluster, tokens, members, log })
-  await membership.report('serving')
-
   return {
-    describe: `stage 1 node ${node}, outside ${formatHostPort(here.outside)}, inside ${formatHostPort(here.inside)}`,
-    async close() {
-      await membership.leave()
-      await Promise.all([outside.close(), inside.close()])
-      await members.close()
-      await db.close()
-    },
+    describe: `stage 1 node ${config.node}, outside ${addresses.edge}, inside ${addresses.inside}`,
+    close: () => close(membership, forwarding, db),
   }
 }
+
+async function close(membership: ClusterMembership, forwarding: Forwarding, db: Database): Promise<void> {
+  await membership.leave()
+  await forwarding.close()
+  await db.close()
+}
+
+type Start = (config: Config, membership: ClusterMembership, log: Logger) => Promise<Forwarding>
+
+const startPool: Start = async (config, membership, log) => {
+  const news = new MemberLog(log)
+  const pool = new WorkerPool({
+    config: workerConfig(config),
+    clock: systemClock,
+    log,
+    current: () => membership,
+    onMember: (each) => news.note(each),
+    fork: forkWorker,
+  })
+  await pool.start()
+  return {
+    get mapVersion() {
+      return pool.mapVersion
+    },
+    adopt: () => pool.adopt(),
+    close: () => pool.close(),
+  }
+}
+
+const startAlone: Start = async (config, membership, log) => {
+  const news = new MemberLog(log)
+  const worker = await Worker.start({
+    config,
+    number: 0,
+    isShared: false,
+    cluster: membership.cluster,
+    clock: systemClock,
+    log,
+    onMember: (each) => news.note(each),
+  })
+  return {
+    get mapVersion() {
+      return worker.mapVersion
+    },
+    adopt: () => void worker.adopt(membership.cluster),
+    close: () => worker.close(),
+  }
+}
+
+const workerConfig = ({ node, stage1, net, log }: Config): WorkerConfig => ({ node, stage1, net, log })

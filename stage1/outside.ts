@@ -32,12 +32,10 @@ export class Outside {
 
   /**
    * Sends over the connection that `to` names; over one that is open to that address, or opened for it, when it names none;
-   * or by UDP. @returns false when there is no socket of that transport and version of IP, and nothing was sent.
+   * or by UDP. Where there is no socket of that transport and version of IP, nothing is sent.
    */
-  send(text: string, to: Endpoint): boolean {
-    const socket = this.#towards(to)
-    socket?.send(text, to)
-    return socket !== undefined
+  send(text: string, to: Endpoint): void {
+    this.#towards(to)?.send(text, to)
   }
 
   /** Whether the connection of a flow lives, and is this worker's. */

@@ -1,133 +1,231 @@
-import type { FlowTokens } from '../src/net/flow-token.ts'
+import type { Flow, FlowTokens } from '../src/net/flow-token.ts'
 import { numericTarget } from '../src/net/resolve.ts'
-import { type Cluster, type EdgeNode, type EdgeWorker, isClusterSocket } from '../src/partition/cluster.ts'
+import {
+  type Cluster,
+  type EdgeNode,
+  type EdgeWorker,
+  isClusterSocket,
+  outsideTowards,
+} from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
+import { parseHost } from '../src/sip/host.ts'
 import type { Message } from '../src/sip/message.ts'
-import { parseNameAddr } from '../src/sip/name-addr.ts'
 import { parseUri, type Uri } from '../src/sip/uri.ts'
 import type { Defect } from '../src/sip/validate.ts'
+import { RouteSet } from './route-set.ts'
 
 /** Which of its faces a message reached the node by: the untrusted outside or the trusted inside. */
 export type Face = 'outside' | 'inside'
 
-/** Where a request goes. `routes` are the cluster's own Route values at its top, which are to be removed. */
+/** What becomes of the Route and the Request-URI of a request that goes on. */
+export interface Rerouting {
+  /** The cluster's own values at the top of the Route, which are to be removed. */
+  readonly routes: number
+  /** Set where there is a Route. */
+  readonly set?: RouteSet | undefined
+  /** Another Request-URI, where there is no Route. */
+  readonly requestUri?: string | undefined
+}
+
+/** Where a request goes. */
 export type Decision =
   /** To the serving member of the group that owns its user. */
-  | { readonly to: 'group'; readonly group: Group; readonly routes: number }
-  /** To a client or a host of the world, from our outside face. */
-  | { readonly to: 'outside'; readonly target: Endpoint; readonly routes: number }
-  /** To another stage-1 node, from our inside face. */
-  | { readonly to: 'edge'; readonly target: Endpoint; readonly routes: number }
+  | (Rerouting & { readonly to: 'group'; readonly group: Group })
+  /**
+   * To a client or a host of the world, from our outside face. `bySize`: neither a flow nor its URI binds it to UDP, so
+   * that a long request is to go by TCP (RFC 3261 §18.1.1).
+   */
+  | (Rerouting & { readonly to: 'outside'; readonly target: Endpoint; readonly bySize: boolean })
+  /** To another worker of this node or of another, from our inside face. */
+  | (Rerouting & { readonly to: 'edge'; readonly target: Endpoint })
   /** It is addressed to this node itself. */
   | { readonly to: 'self' }
   | { readonly to: 'refuse'; readonly defect: Defect }
 
 const refuse = (status: number, reason: string): Decision => ({ to: 'refuse', defect: { status, reason } })
 
+const FLOW_FAILED = refuse(430, 'Flow Failed')
+const RELAYING_DENIED = refuse(403, 'Relaying Denied')
+
 export interface Surroundings {
   readonly self: EdgeWorker
   readonly cluster: Cluster
   readonly tokens: FlowTokens
+  /** Whether this worker holds the connection of a flow. */
+  readonly isOpen: (flow: Endpoint) => boolean
+}
+
+/** How a request came, and to whom. */
+interface Arrival {
+  readonly source: Endpoint
+  readonly face: Face
+  readonly at: Surroundings
 }
 
 /**
- * Decides where a request goes (RFC 3261 §16.4–16.5, RFC 5626 §5.3). Nothing is looked up and nothing remembered: any
- * node comes to the same decision.
+ * Decides where a request goes (RFC 3261 §16.4–16.5, RFC 5626 §5.3). Nothing is looked up and nothing remembered but
+ * connections: any worker of any node comes to the same decision.
  */
 export function routeRequest(request: Message, source: Endpoint, face: Face, at: Surroundings): Decision {
-  return request.has(H.route) ? followRoute(request, source, face, at) : findOwner(request, face, at)
+  const arrival = { source, face, at }
+  if (!request.has(H.route)) return findOwner(request, request.uri, arrival)
+  const set = RouteSet.of(request, (uri) => isOwnRecord(uri, at))
+  const decision = followRoute(request, set, arrival)
+  return 'routes' in decision ? { ...decision, set } : decision
+}
+
+/** Whether it is a URI that we or another node have put into a Record-Route. */
+function isOwnRecord(uri: Uri, at: Surroundings): boolean {
+  return uri.user !== '' && nodeOf(uri, at) !== undefined && at.tokens.open(uri.user) !== undefined
 }
 
 /**
  * A Route that names any node of the cluster is ours, since any node can serve any request: only a flow token binds it to
- * the node that has the flow.
+ * the node, and if the flow is a connection to the worker, that has the flow.
  */
-function followRoute(request: Message, source: Endpoint, face: Face, at: Surroundings): Decision {
-  const routes = request.values(H.route).map((value) => parseNameAddr(value)?.uri)
+function followRoute(request: Message, set: RouteSet, arrival: Arrival): Decision {
+  const { face, at } = arrival
   let isFirstToken = true
-  for (const [i, uri] of routes.entries()) {
+  for (const [i, uri] of set.uris.entries()) {
     if (!uri) return refuse(400, 'Bad Route')
     const node = nodeOf(uri, at)
-    if (!node) return leaveByRoute(uri, i, face, at)
+    if (!node) return leaveByRoute(uri, i, arrival)
     if (uri.user === '') continue
     const flow = at.tokens.open(uri.user)
     if (!flow) return refuse(403, 'Flow Token Not Ours')
-    const isSenders = isFirstToken && face === 'outside' && isSendersOwn(flow, source, routes[i + 1], at)
+    const isSenders = isFirstToken && isSendersOwn(flow, set.uris[i + 1], arrival)
     isFirstToken = false
     if (isSenders) continue
     if (face === 'outside' && request.toTag === undefined)
       return refuse(403, 'Flow Token Outside Of A Dialog')
-    const holder = node === at.self.node ? at.self.inside : node.inside[0]
-    if (!holder) return refuse(430, 'Flow Failed')
-    if (holder !== at.self.inside) return { to: 'edge', target: holder, routes: i }
-    return overFlow(flow, i + 1, at)
+    return followFlow(flow, node, i, arrival)
   }
-  const decision = findOwner(request, face, at)
-  return 'routes' in decision ? { ...decision, routes: routes.length } : decision
+  if (set.isRespelt && !set.uri) return refuse(400, 'Bad Route')
+  const decision = findOwner(request, set.uri, arrival)
+  return 'routes' in decision ? { ...decision, routes: set.values.length } : decision
 }
 
 /**
  * RFC 5626 §5.3: a token of the sender's own flow is there for requests in the other direction. In a dialog that passes
  * the cluster twice it comes before the other side's, also when its sender has moved since.
  */
-function isSendersOwn(flow: Endpoint, source: Endpoint, next: Uri | undefined, at: Surroundings): boolean {
+function isSendersOwn(flow: Flow, next: Uri | undefined, { source, face, at }: Arrival): boolean {
+  if (face === 'inside') return false
   return isAt(flow, source) || (next !== undefined && nodeOf(next, at) !== undefined)
 }
 
-function overFlow(flow: Endpoint, routes: number, at: Surroundings): Decision {
-  // The other transports' flows are connections, and of those there are none.
-  if (flow.transport !== 'udp') return refuse(430, 'Flow Failed')
-  return sendOut(flow, routes, at)
+/** To the flow of the token in the Route value of that `index`. */
+function followFlow(flow: Flow, node: EdgeNode, index: number, arrival: Arrival): Decision {
+  const { self } = arrival.at
+  const isConnection = flow.connection !== undefined
+  if (node === self.node && (!isConnection || flow.worker === self.number))
+    return overFlow(flow, index + 1, arrival.at)
+  // Any worker has the node's UDP socket; so that all get a share, ours is taken to be busy as its peer.
+  const holder = node.inside[isConnection ? (flow.worker ?? 0) : self.number % node.inside.length]
+  return holder ? toEdge(holder, index, arrival) : FLOW_FAILED
+}
+
+function overFlow(flow: Flow, routes: number, at: Surroundings): Decision {
+  switch (flow.transport) {
+    case 'udp':
+      return sendOut(flow, routes, false, at)
+    case 'tcp':
+      if (flow.connection !== undefined && !at.isOpen(flow)) return FLOW_FAILED
+      return sendOut(flow, routes, false, at)
+    default:
+      return FLOW_FAILED
+  }
+}
+
+/** A worker that has it from another knows no third one: the two see the cluster differently, and it would go on for ever. */
+function toEdge(target: Endpoint, routes: number, { source, face, at }: Arrival): Decision {
+  const isEdges =
+    face === 'inside' && at.cluster.edges.some(({ inside }) => inside.some((own) => isAt(own, source)))
+  return isEdges ? refuse(482, 'Loop Detected') : { to: 'edge', target, routes }
 }
 
 /** The Route leads out of the cluster, or to a node that was in it. */
-function leaveByRoute(uri: Uri, routes: number, face: Face, at: Surroundings): Decision {
-  return uri.user !== '' && at.tokens.open(uri.user)
-    ? refuse(430, 'Flow Failed')
-    : leave(uri, routes, face, at)
+function leaveByRoute(uri: Uri, routes: number, arrival: Arrival): Decision {
+  return uri.user !== '' && arrival.at.tokens.open(uri.user) ? FLOW_FAILED : leave(uri, routes, arrival)
 }
 
-function findOwner(request: Message, face: Face, at: Surroundings): Decision {
-  const isRegister = request.requestMethod === 'REGISTER'
-  const uri = isRegister ? request.to?.uri : parseUri(request.requestUri)
-  if (!uri) return refuse(400, isRegister ? 'Bad To' : 'Bad Request-URI')
-  const { map } = at.cluster
-  if (map.serves(uri.host)) {
-    if (uri.user !== '') return { to: 'group', group: map.ownerOf(map.identityOf(uri)), routes: 0 }
-    return isRegister ? refuse(400, 'Bad To') : { to: 'self' }
-  }
-  if (isRegister) return refuse(403, 'Domain Not Served Here')
-  if (isNode(uri, at.self.node)) return uri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
-  return leave(uri, 0, face, at)
+function findOwner(request: Message, requestUri: Uri | undefined, arrival: Arrival): Decision {
+  const { map } = arrival.at.cluster
+  if (request.requestMethod === 'REGISTER') return findRegistrar(request, arrival)
+  if (!requestUri) return refuse(400, 'Bad Request-URI')
+  const maddr = requestUri.param('maddr')
+  if (maddr !== undefined) return byMaddr(request, requestUri, maddr, arrival)
+  if (map.serves(requestUri.host)) return toGroupOf(requestUri, arrival.at) ?? { to: 'self' }
+  if (isNode(requestUri, arrival.at.self.node))
+    return requestUri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
+  return leave(requestUri, 0, arrival)
+}
+
+function findRegistrar({ to }: Message, { at }: Arrival): Decision {
+  const uri = to?.uri
+  if (!uri) return refuse(400, 'Bad To')
+  if (!at.cluster.map.serves(uri.host)) return refuse(403, 'Domain Not Served Here')
+  return toGroupOf(uri, at) ?? refuse(400, 'Bad To')
+}
+
+/** `undefined` for a URI without a user. */
+function toGroupOf(uri: Uri, { cluster: { map } }: Surroundings): Decision | undefined {
+  if (uri.user === '') return undefined
+  return { to: 'group', group: map.ownerOf(map.identityOf(uri)), routes: 0 }
+}
+
+/** RFC 3261 §16.4: a `maddr` that names us has done its work; §16.5: any other is the one target. */
+function byMaddr(request: Message, uri: Uri, maddr: string, arrival: Arrival): Decision {
+  const host = parseHost(maddr)
+  if (host === undefined) return refuse(400, 'Bad Request-URI')
+  const { cluster, self } = arrival.at
+  const isOurs = cluster.map.serves(host) || hasAddress(self.node, host, uri.port || 5060)
+  if (!isOurs) return leave(uri, 0, arrival)
+  const requestUri = withoutMaddr(uri)
+  const decision = findOwner(request, parseUri(requestUri), arrival)
+  return 'routes' in decision ? { ...decision, requestUri } : decision
+}
+
+/** The URI without `maddr`, and without the port and the transport that were to go with it. */
+function withoutMaddr({ text, params }: Uri): string {
+  const head = text.slice(0, text.indexOf(params, text.indexOf('@') + 1))
+  return head.replace(/:\d+$/, '') + params.replace(/;(?:maddr|transport)=[^;]*/gi, '')
 }
 
 /** Out into the world: for our own side only, or every stranger could relay through us. */
-function leave(uri: Uri, routes: number, face: Face, at: Surroundings): Decision {
-  if (face === 'outside') return refuse(403, 'Relaying Denied')
+function leave(uri: Uri, routes: number, { face, at }: Arrival): Decision {
+  if (face === 'outside') return RELAYING_DENIED
   const target = numericTarget(uri)
-  if (target?.transport !== 'udp') return refuse(478, 'Unresolvable Destination')
-  return sendOut(target, routes, at)
+  if (target?.transport !== 'udp' && target?.transport !== 'tcp')
+    return refuse(478, 'Unresolvable Destination')
+  return sendOut(target, routes, !uri.hasParam('transport'), at)
 }
 
 /** Contacts and sources are the clients' own words: they must not lead back in, where we are trusted. */
-function sendOut(target: Endpoint, routes: number, at: Surroundings): Decision {
+function sendOut(target: Endpoint, routes: number, bySize: boolean, at: Surroundings): Decision {
   if (isClusterSocket(at.cluster, target)) return refuse(403, 'Destination Not Allowed')
-  return { to: 'outside', target, routes }
+  // RFC 5626 §5.3: of that version of IP we have no socket, and so never had the flow.
+  if (!outsideTowards(at.self.node, target)) return FLOW_FAILED
+  return { to: 'outside', target, routes, bySize }
 }
 
 /** The node that a Route names; a served domain names any, so this one. */
-function nodeOf(uri: Uri, { self, cluster }: Surroundings): EdgeNode | undefined {
+function nodeOf(uri: Uri, { self, cluster }: Pick<Surroundings, 'self' | 'cluster'>): EdgeNode | undefined {
   if (isNode(uri, self.node) || (uri.user === '' && cluster.map.serves(uri.host))) return self.node
   return cluster.edges.find((edge) => isNode(uri, edge))
 }
 
-const isNode = (uri: Uri, { outside, inside }: EdgeNode): boolean =>
-  [...outside, ...inside].some((own) => isNamed(uri, own))
+/** Whether a URI leads to any node of the cluster, or to a domain that is served here and to nobody in it. */
+export const namesCluster = (uri: Uri, at: Pick<Surroundings, 'self' | 'cluster'>): boolean =>
+  nodeOf(uri, at) !== undefined
 
-const isNamed = (uri: Uri, { address, port }: Endpoint): boolean =>
-  uri.host === address && (uri.port || 5060) === port
+const isNode = ({ host, port }: Uri, node: EdgeNode): boolean => hasAddress(node, host, port || 5060)
+
+const hasAddress = ({ outside, inside }: EdgeNode, host: string, port: number): boolean =>
+  outside.some((own) => own.address === host && own.port === port) ||
+  inside.some((own) => own.address === host && own.port === port)
 
 const isAt = (a: Endpoint, b: Endpoint): boolean =>
   a.port === b.port && a.address === b.address && a.transport === b.transport

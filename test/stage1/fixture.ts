@@ -7,18 +7,26 @@ import { type MemberRow, PartitionMap } from '../../src/partition/partition-map.
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { type Message, parseMessage } from '../../src/sip/message.ts'
 
-/** A small cluster: two edges, whose faces are on different networks, and two groups. Alice is of group b, bob of a. */
+/**
+ * A small cluster: two edges of two workers, whose faces are on different networks, and two groups. Alice is of group b,
+ * bob of a.
+ */
 export const udp = (address: string, port: number): Endpoint => udpEndpoint({ address, port })
 
 export const A_OUT = udp('192.0.2.1', 5060)
+export const A_OUT6 = udp('2001:db8:1::1', 5060)
 export const A_IN = udp('10.0.0.1', 5160)
+export const A_IN1 = udp('10.0.0.1', 5161)
 export const B_OUT = udp('192.0.2.2', 5060)
 export const B_IN = udp('10.0.0.2', 5160)
-export const S1A: EdgeNode = { name: 's1a', outside: [A_OUT], inside: [A_IN] }
-export const S1B: EdgeNode = { name: 's1b', outside: [B_OUT], inside: [B_IN] }
+export const B_IN1 = udp('10.0.0.2', 5161)
+export const S1A: EdgeNode = { name: 's1a', outside: [A_OUT, A_OUT6], inside: [A_IN, A_IN1] }
+export const S1B: EdgeNode = { name: 's1b', outside: [B_OUT], inside: [B_IN, B_IN1] }
 
 export const ALICE = udp('198.51.100.7', 40_001)
 export const BOB = udp('203.0.113.9', 5060)
+/** Bob's connection, number 77, as the worker that holds it knows it. */
+export const BOB_TCP: Endpoint = { transport: 'tcp', address: '203.0.113.9', port: 50_002, connection: 77 }
 export const A1 = udp('10.0.0.11', 5071)
 export const B1 = udp('10.0.0.21', 5073)
 
@@ -95,10 +103,11 @@ export function batch(source: Endpoint, ...texts: string[]): InboundBatch {
   return { length: texts.length, text: (i) => texts[i] as string, source: () => source }
 }
 
-/** Keeps what is sent. */
+/** Keeps what is sent; `open` are the connections that it holds. */
 export class FakeTransport implements Transport {
   readonly local: Endpoint
   readonly sent: { readonly text: string; readonly to: Endpoint }[] = []
+  readonly open = new Set<number>()
   closes = 0
 
   constructor(local: Endpoint) {
@@ -108,6 +117,10 @@ export class FakeTransport implements Transport {
   send(text: string, to: Endpoint): void {
     if (this.closes > 0) throw new Error('sent by a closed transport')
     this.sent.push({ text, to })
+  }
+
+  isOpen({ connection }: Endpoint): boolean {
+    return connection !== undefined && this.open.has(connection)
   }
 
   async close(): Promise<void> {

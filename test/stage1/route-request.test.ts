@@ -1,19 +1,23 @@
 import t from 'tap'
-import { edgeWorker } from '../../src/partition/cluster.ts'
+import { type EdgeNode, edgeWorker } from '../../src/partition/cluster.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { type Face, routeRequest } from '../../stage1/route-request.ts'
 import {
   A_IN,
+  A_IN1,
   A_OUT,
   A1,
   ALICE,
   B_IN,
+  B_IN1,
   B_OUT,
   BOB,
+  BOB_TCP,
   clusterOf,
   parsed,
   requestLines,
   S1A,
+  S1B,
   text,
   tokens,
   udp,
@@ -26,10 +30,19 @@ interface Given {
   readonly route?: readonly string[]
   readonly face?: Face
   readonly source?: Endpoint
+  readonly node?: EdgeNode
+  readonly worker?: number
 }
 
 /** Where s1a sends a request, in short: `group b`, `outside 203.0.113.9:5060 -1` (a Route removed), `403 Relaying Denied`. */
-function way({ method = 'INVITE', uri = 'sip:bob@example.com', face = 'outside', ...given }: Given): string {
+function way({
+  method = 'INVITE',
+  uri = 'sip:bob@example.com',
+  face = 'outside',
+  node = S1A,
+  worker = 0,
+  ...given
+}: Given): string {
   const lines = requestLines(
     method,
     uri,
@@ -39,17 +52,21 @@ function way({ method = 'INVITE', uri = 'sip:bob@example.com', face = 'outside',
   if (given.to) lines[to] = `To: ${given.to}`
   const source = given.source ?? (face === 'outside' ? ALICE : A1)
   const decision = routeRequest(parsed(text(lines)), source, face, {
-    self: edgeWorker(S1A, 0),
+    self: edgeWorker(node, worker),
     cluster: clusterOf(),
     tokens,
+    isOpen: ({ connection }) => connection === 77,
   })
   const routes = 'routes' in decision && decision.routes > 0 ? ` -${decision.routes}` : ''
   switch (decision.to) {
     case 'group':
       return `group ${decision.group.name}${routes}`
     case 'outside':
-    case 'edge':
-      return `${decision.to} ${decision.target.address}:${decision.target.port}${routes}`
+    case 'edge': {
+      const { transport, address, port } = decision.target
+      const by = transport === 'udp' ? '' : `${transport} `
+      return `${decision.to} ${by}${address}:${port}${routes}`
+    }
     case 'self':
       return 'self'
     case 'refuse':
@@ -112,12 +129,13 @@ t.test('out into the world: never for strangers, numeric targets for our own sid
   const inside = (uri: string) => way({ uri, face: 'inside' })
   t.equal(inside('sip:x@203.0.113.9'), 'outside 203.0.113.9:5060')
   t.equal(inside('sip:x@203.0.113.9:5070;transport=UDP'), 'outside 203.0.113.9:5070')
+  t.equal(inside('sip:x@203.0.113.9;transport=tcp'), 'outside tcp 203.0.113.9:5060')
   t.equal(inside('sip:x@example.org;maddr=203.0.113.9'), 'outside 203.0.113.9:5060')
   for (const uri of [
     'sip:x@example.org',
     'tel:+15551234',
-    'sip:x@203.0.113.9;transport=tcp',
     'sips:x@203.0.113.9',
+    'sip:x@203.0.113.9;transport=ws',
   ])
     t.equal(inside(uri), '478 Unresolvable Destination', uri)
   for (const uri of [
@@ -163,8 +181,46 @@ t.test('from inside, a token is followed', async (t) => {
     'outside 203.0.113.9:5060 -1',
   )
   t.equal(way({ route: [flow(BOB), flow(ALICE)], face: 'inside' }), 'outside 203.0.113.9:5060 -1')
-  const tcp = { ...ALICE, transport: 'tcp' } as const
-  t.equal(way({ route: [flow(tcp)], face: 'inside' }), '430 Flow Failed')
+  const tls = { ...ALICE, transport: 'tls' } as const
+  t.equal(way({ route: [flow(tls)], face: 'inside' }), '430 Flow Failed')
+})
+
+t.test('a token of a connection leads to the worker that holds it, by all others too', async (t) => {
+  const of = (worker: number, at = A_OUT, connection = 77) =>
+    flow({ ...BOB_TCP, connection, worker } as Endpoint, at)
+  const bye = { method: 'BYE', uri: 'sip:bob@203.0.113.9', to: IN_DIALOG }
+  for (const given of [bye, { face: 'inside' as const }]) {
+    t.equal(way({ ...given, route: [of(0)] }), 'outside tcp 203.0.113.9:50002 -1')
+    t.equal(way({ ...given, route: [of(1)] }), 'edge 10.0.0.1:5161')
+    t.equal(way({ ...given, route: [of(1)], worker: 1 }), 'outside tcp 203.0.113.9:50002 -1')
+    t.equal(way({ ...given, route: [of(1, B_OUT)] }), 'edge 10.0.0.2:5161')
+    t.equal(way({ ...given, route: [of(0, A_OUT, 78)] }), '430 Flow Failed', 'a connection that is gone')
+    t.equal(way({ ...given, route: [of(2)] }), '430 Flow Failed', 'a worker that is gone')
+    t.equal(way({ ...given, route: [of(2, B_IN)] }), '430 Flow Failed')
+  }
+  t.equal(
+    way({ ...bye, source: { ...BOB_TCP, connection: 77 }, route: [of(0), flow(ALICE)] }),
+    'outside 198.51.100.7:40001 -2',
+    "the sender's own",
+  )
+  const place: Endpoint = { transport: 'tcp', address: '203.0.113.9', port: 5060 }
+  t.equal(way({ face: 'inside', route: [flow(place)] }), 'outside tcp 203.0.113.9:5060 -1', 'to be opened')
+})
+
+t.test('two workers that see the cluster differently do not send a request to and fro', async (t) => {
+  t.equal(way({ face: 'inside', source: B_IN1, route: [flow(BOB, B_OUT)] }), '482 Loop Detected')
+  t.equal(
+    way({ face: 'inside', source: A_IN1, route: [flow({ ...BOB_TCP, worker: 1 } as Endpoint)] }),
+    '482 Loop Detected',
+  )
+  t.equal(way({ face: 'inside', source: A1, route: [flow(BOB, B_OUT)] }), 'edge 10.0.0.2:5160')
+  t.equal(way({ face: 'inside', source: B_IN1, route: [flow(BOB)] }), 'outside 203.0.113.9:5060 -1')
+})
+
+t.test('nothing leaves by a version of IP that we have no socket of', async (t) => {
+  const there = udp('2001:db8::9', 5060)
+  t.equal(way({ face: 'inside', route: [flow(there)] }), 'outside 2001:db8::9:5060 -1')
+  t.equal(way({ face: 'inside', route: [flow(there, B_OUT)], node: S1B }), '430 Flow Failed')
 })
 
 t.test("in a dialog, the sender's own token is passed over and the other side's followed", async (t) => {
