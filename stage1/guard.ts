@@ -1,24 +1,17 @@
-import type { Clock, Timer } from '../src/ops/clock.ts'
+import type { Clock } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import type { Message } from '../src/sip/message.ts'
+import { FLAG, OFFENCE, SourceBook } from './guard-book.ts'
 import { Bucket } from './guard-bucket.ts'
+import { type Drops, GuardLog } from './guard-log.ts'
 import { ScannerNames } from './guard-scanners.ts'
-import { formatSource, Networks, readSource, type SourceKey } from './guard-source.ts'
-import { F, SourceTable } from './guard-table.ts'
+import { Networks } from './guard-source.ts'
 
 /** What a keep-alive (CRLF, STUN) counts, in messages: it is not parsed. */
 export const KEEP_ALIVE_COST = 0.25
 
-/** What a message counts from a source that is slowed down. */
-const SLOWED_COST = 10
-
-/** How long a registration proves its source: the longest that is granted by default. */
-const PROVEN_MS = 7_200_000
-
-/** The unit of the score: an offence. The others relate to it. */
-const OFFENCE = 4096
 /**
  * A challenge that nobody has answered yet. A thousand phones behind one router that come back together draw a thousand
  * challenges before the first of them has registered: that many must not add up to a ban.
@@ -27,35 +20,16 @@ const CHALLENGE = OFFENCE / 32
 /** Of a registration: where there are many good phones, one with a wrong password must not matter. */
 const MAKES_UP_FOR = 2 * OFFENCE
 
-/** Lines about bans in a second; forged sources could fill the disk. */
-const MAX_BAN_LINES = 100
-
-const USED = 1
-/** Somebody has registered from here, so he got our challenge: the address is not forged. */
-const PROVEN = 2
-const EXEMPT = 4
-const BANNED = 8
-const SLOWED = 16
-const FLAGS = 0xff
-
 export interface GuardOptions {
   readonly config: Config['stage1']['guard']
   readonly clock: Clock
   readonly log: Pick<Logger, 'debug' | 'warn'>
 }
 
-export interface GuardCounters {
+export interface GuardCounters extends Drops {
   admitted: number
-  /** Dropped: over the rate of its source. */
-  limited: number
-  /** Dropped: over the common rate of the sources from which nobody has registered. */
-  strangers: number
-  /** Dropped: from a banned source. */
-  banned: number
   /** Requests dropped for what their User-Agent says. */
   scanners: number
-  /** Messages of sources for which there was no place in the table, admitted or not. */
-  tableFull: number
   /** Bans imposed. */
   bans: number
 }
@@ -86,44 +60,38 @@ export interface Ban {
  */
 export class Guard {
   readonly counters: GuardCounters = {
-    ...{ admitted: 0, limited: 0, strangers: 0, banned: 0, scanners: 0, tableFull: 0, bans: 0 },
+    admitted: 0,
+    limited: 0,
+    strangers: 0,
+    banned: 0,
+    scanners: 0,
+    tableFull: 0,
+    bans: 0,
   }
-  readonly #clock: Clock
-  readonly #log: GuardOptions['log']
   readonly #config: GuardOptions['config']
-  readonly #table: SourceTable
-  readonly #words: Int32Array
+  readonly #clock: Clock
+  readonly #log: GuardLog
+  readonly #book: SourceBook
   readonly #exempt: Networks
   readonly #scanners: ScannerNames
   readonly #strangers: Bucket
   readonly #placeless: Bucket
-  readonly #full: number
-  readonly #limit: number
-  /** The source that is being looked at; one object for all saves an allocation a message. */
-  readonly #key: SourceKey = { high: 0, low: 0 }
-  #nowMs = 0
   #placelessAnsweredSec = -1
-  #summary: Timer | undefined
-  #summarised: GuardCounters = { ...this.counters }
-  #banLines = 0
 
   constructor({ config, clock, log }: GuardOptions) {
     this.#config = config
     this.#clock = clock
-    this.#log = log
-    this.#table = new SourceTable(config.maxSources)
-    this.#words = this.#table.words
+    this.#log = new GuardLog(log, clock, this.counters)
+    this.#book = new SourceBook(config, (source) => this.#log.banEnded(source))
     this.#exempt = new Networks(config.exempt)
     this.#scanners = new ScannerNames(config.scanners)
     this.#strangers = new Bucket(config.strangersPerSec, config.strangersPerSec)
     this.#placeless = new Bucket(config.strangersPerSec / 2, config.strangersPerSec / 2)
-    this.#full = config.burst * 1000
-    this.#limit = config.banAfter * OFFENCE
   }
 
-  /** Of the table, whatever happens. */
+  /** Of all that is remembered, whatever happens. */
   get bytes(): number {
-    return this.#table.bytes
+    return this.#book.bytes
   }
 
   /**
@@ -133,19 +101,17 @@ export class Guard {
    * @param cost in messages: `KEEP_ALIVE_COST` for what is no SIP
    */
   admits(source: Endpoint, nowMs = this.#clock.monotonicMs(), cost = 1): boolean {
-    this.#nowMs = nowMs | 0
-    readSource(source.address, this.#key)
-    const at = this.#table.find(this.#key)
+    const at = this.#book.look(source.address, nowMs)
     const isAdmitted = at < 0 ? this.#admitsNewcomer(cost * 1000) : this.#admitsKnown(at, cost * 1000)
     if (isAdmitted) this.counters.admitted++
-    else if (!this.#summary) this.#summariseLater()
+    else this.#log.dropped()
     return isAdmitted
   }
 
-  /** Whether a connection from there is worth accepting. */
+  /** Whether a connection from there is to be refused. */
   isBanned(source: Endpoint): boolean {
     const at = this.#look(source)
-    return at >= 0 && (this.#stateOf(at) & BANNED) !== 0
+    return at >= 0 && (this.#book.flags(at) & FLAG.banned) !== 0
   }
 
   /**
@@ -156,10 +122,10 @@ export class Guard {
     const name = this.#scanners.find(request)
     if (name === undefined) return true
     const at = this.#look(source)
-    const state = at < 0 ? 0 : this.#stateOf(at)
-    if (state & EXEMPT) return true
+    const flags = at < 0 ? 0 : this.#book.flags(at)
+    if (flags & FLAG.exempt) return true
     this.counters.scanners++
-    if (at >= 0 && (state & (PROVEN | BANNED)) === 0) this.#ban(at, source, `User-Agent ${name}`)
+    if (at >= 0 && !(flags & (FLAG.proven | FLAG.banned))) this.#ban(at, source, `User-Agent ${name}`)
     return false
   }
 
@@ -173,7 +139,7 @@ export class Guard {
   }
 
   /**
-   * For each final answer that leaves to `source`, from whichever side it came.
+   * For each final answer that leaves to `source` and came from inside.
    * @param method of its CSeq
    * @param hadCredentials whether the request had an Authorization or Proxy-Authorization: a challenge then says that they were wrong
    */
@@ -185,201 +151,85 @@ export class Guard {
     else if (status === 403 || status === 404) this.#offend(source, OFFENCE)
   }
 
-  /** Whether a malformed request may be answered: for each source once a second, as there is no client to help by more. */
+  /** Whether a malformed request may be answered: for each source once a second, as more would help nobody. */
   mayAnswerDefect(source: Endpoint): boolean {
     const at = this.#look(source)
-    const second = (Math.floor(this.#clock.monotonicMs() / 1000) + 1) & 0xff_ffff
-    if (at < 0) {
-      if (this.#placelessAnsweredSec === second) return false
-      this.#placelessAnsweredSec = second
-      return true
-    }
-    const state = this.#words[at + F.state] as number
-    if (state & EXEMPT) return true
-    if (state >>> 8 === second) return false
-    this.#words[at + F.state] = (second << 8) | (state & FLAGS)
+    const second = Math.floor(this.#clock.monotonicMs() / 1000)
+    if (at >= 0) return (this.#book.flags(at) & FLAG.exempt) !== 0 || this.#book.isFirstInSecond(at, second)
+    if (this.#placelessAnsweredSec === second) return false
+    this.#placelessAnsweredSec = second
     return true
   }
 
   /** The bans in force, for operators. */
   *banned(): Generator<Ban> {
-    const nowMs = this.#clock.monotonicMs() | 0
-    for (const at of this.#table.entries()) {
-      const leftMs = ((this.#words[at + F.untilMs] as number) - nowMs) | 0
-      if (!((this.#words[at + F.state] as number) & BANNED) || leftMs <= 0) continue
-      yield { source: formatSource(this.#table.keyAt(at)), endsInSec: Math.ceil(leftMs / 1000) }
-    }
+    for (const { source, leftMs } of this.#book.banned(this.#clock.monotonicMs()))
+      yield { source, endsInSec: Math.ceil(leftMs / 1000) }
   }
 
   close(): void {
-    this.#summary?.cancel()
+    this.#log.close()
   }
 
   #admitsKnown(at: number, price: number): boolean {
-    const words = this.#words
-    let state = words[at + F.state] as number
-    if (state & (BANNED | PROVEN | SLOWED)) state = this.#stateOf(at)
-    if (state & EXEMPT) return true
-    if (state & BANNED) {
+    const flags = this.#book.flags(at)
+    if (flags & FLAG.exempt) return true
+    if (flags & FLAG.banned) {
       this.counters.banned++
       return false
     }
-    const elapsedMs = Math.max(0, (this.#nowMs - (words[at + F.lastMs] as number)) | 0)
-    const tokens = Math.min(this.#full, (words[at + F.tokens] as number) + elapsedMs * this.#config.rate)
-    const left = tokens - (state & SLOWED ? price * SLOWED_COST : price)
-    words[at + F.lastMs] = this.#nowMs
-    words[at + F.tokens] = left < 0 ? tokens : left
-    if (left < 0) {
+    if (!this.#book.take(at, flags, price)) {
       this.counters.limited++
       return false
     }
-    return (state & PROVEN) !== 0 || this.#admitsStranger(price)
-  }
-
-  #admitsStranger(price: number): boolean {
-    if (this.#strangers.take(price, this.#nowMs)) return true
-    this.counters.strangers++
-    return false
+    return (flags & FLAG.proven) !== 0 || this.#admitsStranger(this.#strangers, price)
   }
 
   #admitsNewcomer(price: number): boolean {
-    if (this.#exempt.has(this.#key)) {
-      this.#enter(EXEMPT, this.#forgettable)
+    if (this.#exempt.has(this.#book.key)) {
+      this.#book.enter(FLAG.exempt)
       return true
     }
     // Before it gets a place: a flood that is dropped should not move anything.
-    if (!this.#admitsStranger(price)) return false
-    const at = this.#enter(0, this.#forgettable)
-    if (at >= 0) {
-      this.#words[at + F.tokens] = this.#full - price
-      return true
-    }
+    if (!this.#admitsStranger(this.#strangers, price)) return false
+    const at = this.#book.enter(0)
+    if (at >= 0) return this.#book.take(at, 0, price)
     this.counters.tableFull++
-    if (this.#placeless.take(price, this.#nowMs)) return true
+    this.#log.dropped()
+    return this.#admitsStranger(this.#placeless, price)
+  }
+
+  #admitsStranger(bucket: Bucket, price: number): boolean {
+    if (bucket.take(price, this.#book.nowMs)) return true
     this.counters.strangers++
     return false
   }
 
-  /** A place for the source in `#key`, or -1. */
-  #enter(flags: number, dispensable: (at: number) => number): number {
-    const at = this.#table.claim(this.#key, dispensable)
-    if (at < 0) return -1
-    this.#words[at + F.state] = USED | flags
-    this.#words[at + F.lastMs] = this.#nowMs
-    this.#words[at + F.tokens] = this.#full
-    return at
-  }
-
-  /** What goes for a newcomer: nothing that says more than its absence would, the longest idle first; then bans. */
-  readonly #forgettable = (at: number): number => {
-    const words = this.#words
-    const state = words[at + F.state] as number
-    const leftMs = ((words[at + F.untilMs] as number) - this.#nowMs) | 0
-    const idleMs = Math.max(0, (this.#nowMs - (words[at + F.lastMs] as number)) | 0)
-    if (state & EXEMPT) return 1 + idleMs
-    if (state & PROVEN && leftMs > 0) return -1
-    if (state & BANNED && leftMs > 0) return 1 / (1 + leftMs)
-    const isFull = (words[at + F.tokens] as number) + idleMs * this.#config.rate >= this.#full
-    return isFull && this.#scoreOf(at) === 0 ? 1 + idleMs : -1
-  }
-
-  /** What goes for somebody who has registered: a stranger who is busy, too. */
-  readonly #forgettableForProven = (at: number): number => {
-    const worth = this.#forgettable(at)
-    return worth < 0 && !((this.#words[at + F.state] as number) & PROVEN) ? 0 : worth
-  }
-
-  /** For what is not asked message by message: sets the time and finds the entry. */
   #look(source: Endpoint): number {
-    this.#nowMs = this.#clock.monotonicMs() | 0
-    readSource(source.address, this.#key)
-    return this.#table.find(this.#key)
-  }
-
-  /** The flags of an entry, of which those that have run out are cleared. */
-  #stateOf(at: number): number {
-    const words = this.#words
-    let state = words[at + F.state] as number
-    if (state & (BANNED | PROVEN) && (((words[at + F.untilMs] as number) - this.#nowMs) | 0) <= 0) {
-      if (state & BANNED) this.#log.debug(`guard: ban of ${formatSource(this.#table.keyAt(at))} has ended`)
-      state &= ~(BANNED | PROVEN)
-    }
-    if (state & SLOWED && this.#scoreOf(at) < this.#limit / 2) state &= ~SLOWED
-    words[at + F.state] = state
-    return state
-  }
-
-  /** Offences that are not yet forgotten. */
-  #scoreOf(at: number): number {
-    const elapsedMs = Math.max(0, (this.#nowMs - (this.#words[at + F.scoredMs] as number)) | 0)
-    const forgotten = (elapsedMs * this.#limit) / (this.#config.banWindowSec * 1000)
-    return Math.max(0, (this.#words[at + F.score] as number) - forgotten)
-  }
-
-  #setScore(at: number, score: number): void {
-    this.#words[at + F.score] = Math.min(Math.max(0, score), 2 * this.#limit)
-    this.#words[at + F.scoredMs] = this.#nowMs
+    return this.#book.look(source.address, this.#clock.monotonicMs())
   }
 
   #offend(source: Endpoint, weight: number): void {
     const at = this.#look(source)
-    const state = at < 0 ? EXEMPT : this.#stateOf(at)
-    if (this.#limit === 0 || state & (EXEMPT | BANNED)) return
-    this.#setScore(at, this.#scoreOf(at) + weight)
-    if ((this.#words[at + F.score] as number) < this.#limit) return
-    if (!(state & PROVEN)) this.#ban(at, source, 'too many refused requests')
-    else if (!(state & SLOWED)) this.#slow(at, source)
+    if (at < 0 || this.#config.banAfter === 0) return
+    const flags = this.#book.flags(at)
+    if (flags & (FLAG.exempt | FLAG.banned) || !this.#book.offend(at, weight)) return
+    if (!(flags & FLAG.proven)) this.#ban(at, source, 'too many refused requests')
+    else if (!(flags & FLAG.slowed)) {
+      this.#book.slow(at)
+      this.#log.slowed(source.address)
+    }
   }
 
   #prove(source: Endpoint): void {
-    const found = this.#look(source)
-    if (found >= 0 && this.#stateOf(found) & EXEMPT) return
-    const at = found < 0 ? this.#enter(0, this.#forgettableForProven) : found
-    if (at < 0) return
-    // Who registers is no longer banned: a request from before the ban may be answered after it.
-    this.#words[at + F.state] = ((this.#words[at + F.state] as number) & ~BANNED) | PROVEN
-    this.#words[at + F.untilMs] = (this.#nowMs + PROVEN_MS) | 0
-    this.#setScore(at, this.#scoreOf(at) - MAKES_UP_FOR)
+    const at = this.#look(source)
+    const isExempt = at < 0 ? this.#exempt.has(this.#book.key) : (this.#book.flags(at) & FLAG.exempt) !== 0
+    if (!isExempt) this.#book.prove(at, MAKES_UP_FOR)
   }
 
   #ban(at: number, { address }: Endpoint, reason: string): void {
-    const { banSec } = this.#config
-    this.#words[at + F.state] = (this.#words[at + F.state] as number) | BANNED
-    this.#words[at + F.untilMs] = (this.#nowMs + banSec * 1000) | 0
-    this.#setScore(at, 0)
+    this.#book.ban(at)
     this.counters.bans++
-    this.#banLines++
-    if (this.#banLines <= MAX_BAN_LINES) this.#log.warn(`guard: banned ${address} for ${banSec} s: ${reason}`)
-    if (!this.#summary) this.#summariseLater()
-  }
-
-  #slow(at: number, { address }: Endpoint): void {
-    this.#words[at + F.state] = (this.#words[at + F.state] as number) | SLOWED
-    this.#log.warn(
-      `guard: slowed ${address}: too many refused requests, but somebody has registered from there`,
-    )
-  }
-
-  #summariseLater(): void {
-    this.#summary = this.#clock.schedule(1000, () => this.#summarise())
-  }
-
-  /** One line for all that was dropped within a second: a line for each would be the attacker's way to fill the disk. */
-  #summarise(): void {
-    this.#summary = undefined
-    const before = this.#summarised
-    this.#summarised = { ...this.counters }
-    const { limited, strangers, banned } = this.counters
-    const since = {
-      overRate: limited - before.limited,
-      strangers: strangers - before.strangers,
-      banned: banned - before.banned,
-      noPlace: this.counters.tableFull - before.tableFull,
-    }
-    const unsaid = this.#banLines - MAX_BAN_LINES
-    this.#banLines = 0
-    if (unsaid > 0) this.#log.warn(`guard: banned ${unsaid} more`)
-    const level = since.overRate + since.strangers > 0 ? 'warn' : 'debug'
-    this.#log[level](since, `guard: dropped ${since.overRate + since.strangers + since.banned} messages`)
+    this.#log.banned(address, this.#config.banSec, reason)
   }
 }
