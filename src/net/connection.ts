@@ -176,6 +176,7 @@ export class Connection {
     const inStateMs = nowMs - this.#stateSinceMs
     if (this.#state === 'connecting') return inStateMs >= connectSec * 1000 ? 'unreachable' : undefined
     if (this.#state === 'ending') return inStateMs >= LINGER_MS ? 'lingering' : undefined
+    if (this.#state === 'closed') return undefined
     if (nowMs - this.#messageSinceMs >= messageSec * 1000) return 'slow'
     if (nowMs - this.#writtenSinceMs >= messageSec * 1000) return 'unread'
     if (this.isAccepted && !this.#hasBroughtMessage && inStateMs >= firstMessageSec * 1000) return 'silent'

@@ -239,8 +239,8 @@ export class StreamTransport implements Transport {
   #towards(to: Endpoint, text: string): Connection | undefined {
     const known = this.#table.towards(to)
     if (known) return known
-    // Names are resolved elsewhere; anybody may write port 0 into a Via.
-    if (isIP(to.address) === 0 || to.port === 0) {
+    // Names are resolved elsewhere; anybody may write any port into a Via.
+    if (isIP(to.address) === 0 || to.port < 1 || to.port > 65_535) {
       this.#failed(failure('EINVAL', 'no address to connect to'), to, text)
     } else if (this.#table.opened >= this.#options.limits.maxOpened) {
       this.#failed(failure('EMFILE', 'too many connections opened'), to, text)

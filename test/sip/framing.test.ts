@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { type Frame, StreamFramer } from '../../src/sip/framing.ts'
 import { parseMessage } from '../../src/sip/message.ts'
@@ -167,6 +169,35 @@ t.test('never more is kept than one message', async (t) => {
     }
     t.ok(most <= 1200, `${JSON.stringify(endless.slice(0, 20))}: ${most}`)
   }
+})
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+/** Global, or the optimiser may find out that nothing is read again. */
+const framers: StreamFramer[] = []
+
+t.test('what is kept takes its own length of memory, however it came', async (t) => {
+  const COUNT = 50
+  const bytesFor = (chunks: readonly string[]) => {
+    framers.length = 0
+    collect()
+    const before = process.memoryUsage().heapUsed
+    for (let i = 0; i < COUNT; i++) {
+      const framer = new StreamFramer()
+      // Through a Buffer, as from a socket: one flat string each.
+      for (const chunk of chunks) framer.push(Buffer.from(chunk, 'latin1'))
+      framers.push(framer)
+    }
+    collect()
+    return (process.memoryUsage().heapUsed - before) / COUNT
+  }
+  const rest = bytesFor([message('l: 50000', 'b'.repeat(50_000)) + HEAD])
+  t.ok(rest < 4_000, `what was cut off keeps nothing alive: ${rest}`)
+  t.equal(framers[0]?.pendingBytes, HEAD.length)
+  const pieces = bytesFor(Array.from({ length: 25_000 }, () => 'ab'))
+  t.ok(pieces < 100_000, `${pieces} for 50000`)
+  t.equal(framers[0]?.pendingBytes, 50_000)
 })
 
 t.test('time is linear, byte by byte', async (t) => {
