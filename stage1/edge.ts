@@ -1,42 +1,36 @@
-import { randomInt } from 'node:crypto'
 import type { FlowTokens } from '../src/net/flow-token.ts'
+import { answerKeepAlive } from '../src/net/keep-alive.ts'
 import type { InboundBatch, Transport } from '../src/net/transport.ts'
+import type { Clock } from '../src/ops/clock.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { Cluster, EdgeWorker } from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
+import { CR } from '../src/sip/chars.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import { formatHostPort } from '../src/sip/host.ts'
 import { type Message, parseMessage } from '../src/sip/message.ts'
-import { parseNameAddr } from '../src/sip/name-addr.ts'
-import { answerTarget, type HeaderField, respond } from '../src/sip/response.ts'
+import { answerTarget, respond } from '../src/sip/response.ts'
 import { Rewrite } from '../src/sip/rewrite.ts'
 import { checkMaxForwards, checkProxyRequire, checkRequest, type Defect } from '../src/sip/validate.ts'
-import { formatVia, type Via, viaFor } from '../src/sip/via.ts'
+import { CAPABILITIES, nobodyServes, OFFENCES, SUPPORTED, TOO_LARGE } from './answers.ts'
 import { Branches } from './branch.ts'
 import { type Exit, Exits } from './exits.ts'
-import type { Guard } from './guard.ts'
+import {
+  asDatagram,
+  Forwarder,
+  LONG_BYTES,
+  MAX_DATAGRAM_BYTES,
+  type Onward,
+  type Passage,
+} from './forwarder.ts'
+import { type Guard, KEEP_ALIVE_COST } from './guard.ts'
 import type { MemberLink } from './member-link.ts'
 import type { Outside } from './outside.ts'
 import { type Decision, type Face, namesCluster, routeRequest } from './route-request.ts'
 import { StayInPath, type StayInPathMode } from './stay-in-path.ts'
 import { checkRecordRoutes, stripIncoming, stripOutgoing } from './trust.ts'
 import { WaysBack } from './way-back.ts'
-
-/** Option tags that a Proxy-Require may name (RFC 3261 §16.3 step 5). */
-const SUPPORTED: ReadonlySet<string> = new Set(['path', 'outbound'])
-
-const ALLOW =
-  'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, REFER, INFO, UPDATE, PRACK, PUBLISH'
-
-/** Seconds until a client may try again when no member of its group lives; spread, so that not all come back at once. */
-const RETRY_AFTER_SEC = [2, 8] as const
-
-/** RFC 3261 §18.1.1: a request above this goes by a transport with congestion control where it may. */
-const LONG_BYTES = 1300
-
-/** What UDP can carry over IPv4, however fragmented. */
-const MAX_DATAGRAM_BYTES = 65_507
 
 export interface EdgeOptions {
   readonly self: EdgeWorker
@@ -47,10 +41,12 @@ export interface EdgeOptions {
   readonly tokens: FlowTokens
   /** The way to the member that serves a group now. */
   readonly members: { serving(group: Group): Pick<MemberLink, 'send'> | undefined }
-  /** Of the outside face. */
+  /** Stands in front of the outside face; asked before anything is parsed. */
   readonly guard?: Pick<Guard, 'admits' | 'noteRequest' | 'noteRefused' | 'noteAnswer' | 'mayAnswerDefect'>
   /** Default: always. */
   readonly stayInPath?: StayInPathMode
+  /** Spares the guard a look at its own clock for every message. */
+  readonly clock?: Pick<Clock, 'monotonicMs'>
   readonly log: Pick<Logger, 'debug'>
 }
 
@@ -64,16 +60,9 @@ export interface EdgeCounters {
   dropped: number
   /** Taken by a connection, and then not sent. */
   unsent: number
+  /** Datagrams that only keep a way through a NAT open. */
+  keepAlives: number
 }
-
-/** A request that goes on, and how it came. */
-interface Passage {
-  readonly request: Message
-  readonly source: Endpoint
-  readonly face: Face
-}
-
-type Onward = Extract<Decision, { routes: number }>
 
 /**
  * The stateless proxy (RFC 3261 §16.11) between the untrusted outside and the trusted inside. It remembers nothing of a
@@ -84,21 +73,32 @@ type Onward = Extract<Decision, { routes: number }>
  * Inside, everything goes by UDP, however long: that is the operator's own network, where fragments arrive.
  */
 export class Edge {
-  readonly counters: EdgeCounters = { requests: 0, responses: 0, refused: 0, dropped: 0, unsent: 0 }
+  readonly counters: EdgeCounters = {
+    requests: 0,
+    responses: 0,
+    refused: 0,
+    dropped: 0,
+    unsent: 0,
+    keepAlives: 0,
+  }
   readonly #options: EdgeOptions
-  readonly #branches: Branches
   readonly #exits: Exits
   readonly #waysBack: WaysBack
-  readonly #stay: StayInPath
+  readonly #forwarder: Forwarder
 
   constructor(options: EdgeOptions) {
     const { self, cluster, tokens, outside, stayInPath: mode = 'always' } = options
     this.#options = options
-    this.#branches = new Branches(() => cluster().keys)
     this.#exits = new Exits(self)
     const isOpen = (flow: Endpoint) => outside.isOpen(flow)
-    this.#waysBack = new WaysBack({ self, branches: this.#branches, cluster, isOpen })
-    this.#stay = new StayInPath({ mode, self, exits: this.#exits, tokens })
+    const branches = new Branches(() => cluster().keys)
+    this.#waysBack = new WaysBack({ self, branches, cluster, isOpen })
+    this.#forwarder = new Forwarder({
+      branches,
+      waysBack: this.#waysBack,
+      stay: new StayInPath({ mode, self, exits: this.#exits, tokens }),
+      isOurs: (uri) => namesCluster(uri, { self, cluster: cluster() }),
+    })
   }
 
   receive(batch: InboundBatch, face: Face): void {
@@ -107,16 +107,28 @@ export class Edge {
   }
 
   #receiveOutside(batch: InboundBatch): void {
-    const { guard } = this.#options
+    const { guard, clock } = this.#options
+    const nowMs = clock?.monotonicMs()
     for (let i = 0; i < batch.length; i++) {
       const source = batch.source(i)
-      if (guard?.admits(source) === false) continue
-      const message = parseMessage(batch.text(i))
+      const text = batch.text(i)
+      const isSip = text.charCodeAt(0) > CR
+      if (guard?.admits(source, nowMs, isSip ? 1 : KEEP_ALIVE_COST) === false) continue
+      if (source.transport === 'udp' && this.#keepAlive(text, source)) continue
+      const message = parseMessage(text)
       if (!message) this.#drop(source, 'outside')
       else if (!message.isRequest) this.#response(message, source, 'outside')
       else if (guard?.noteRequest(message, source) !== false)
         this.#request({ request: message, source, face: 'outside' })
     }
+  }
+
+  #keepAlive(text: string, source: Endpoint): boolean {
+    const { handled, answer } = answerKeepAlive(text, source)
+    if (!handled) return false
+    this.counters.keepAlives++
+    if (answer !== undefined) this.#options.outside.send(answer, source)
+    return true
   }
 
   /** Only the cluster's own hosts may speak to the inside face. */
@@ -136,23 +148,12 @@ export class Edge {
     this.counters.unsent++
     const message = parseMessage(text)
     if (!message?.isRequest) return
-    const datagram = to.connection === undefined ? this.#asDatagram(message) : undefined
+    const datagram = to.connection === undefined ? asDatagram(message) : undefined
     if (datagram !== undefined) return void this.#options.outside.send(datagram, { ...to, transport: 'udp' })
     // RFC 3261 §16.9: as if that had been answered by the next hop; RFC 5626 §5.3 for a flow.
     const answer = respond(message, to.connection === undefined ? 503 : 430)
     const response = answer === undefined ? undefined : parseMessage(answer)
     if (response) this.#passBack(response, to, 'outside')
-  }
-
-  /** RFC 3261 §18.1.1: what goes by TCP only for its length goes by UDP where TCP is refused. */
-  #asDatagram(request: Message): string | undefined {
-    const via = request.topVia
-    const next = request.has(H.route) ? parseNameAddr(request.value(H.route) ?? '')?.uri : request.uri
-    if (!via || !next || next.hasParam('transport')) return undefined
-    if (request.text.length > MAX_DATAGRAM_BYTES) return undefined
-    const own = formatVia({ transport: 'udp', address: via.host, port: via.port }, via.branch)
-    const value = own + via.params.replace(/;branch=[^;]*/i, '')
-    return new Rewrite(request).replaceFirst(H.via, value).toString()
   }
 
   #request(passage: Passage): void {
@@ -191,13 +192,13 @@ export class Edge {
     const link = this.#options.members.serving(decision.group)
     if (!link) return this.#refuse(passage, nobodyServes())
     const map = `;map=${this.#options.cluster().map.version}`
-    const text = this.#forward(passage, decision, this.#exits.inside, map)
+    const text = this.#forwarder.copy(passage, decision, this.#exits.inside, map)
     if (text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
     else link.send(text)
   }
 
   #toEdge(passage: Passage, decision: Onward & { to: 'edge' }): void {
-    const text = this.#forward(passage, decision, this.#exits.inside)
+    const text = this.#forwarder.copy(passage, decision, this.#exits.inside)
     if (text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
     else this.#options.inside.send(text, decision.target)
   }
@@ -205,38 +206,14 @@ export class Edge {
   #toOutside(passage: Passage, decision: Onward & { to: 'outside' }): void {
     const { bySize, target } = decision
     const exit = this.#exits.towards(target) as Exit
-    const text = this.#forward(passage, decision, exit)
+    const text = this.#forwarder.copy(passage, decision, exit)
     const isDatagram = target.transport === 'udp'
     if (isDatagram && bySize && text.length > LONG_BYTES) {
       const byTcp: Endpoint = { ...target, transport: 'tcp' }
       const tcpExit = this.#exits.towards(byTcp) as Exit
-      this.#options.outside.send(this.#forward(passage, decision, tcpExit), byTcp)
+      this.#options.outside.send(this.#forwarder.copy(passage, decision, tcpExit), byTcp)
     } else if (isDatagram && text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
     else this.#options.outside.send(text, target)
-  }
-
-  /** The copy that is sent on: RFC 3261 §16.6 as §16.11 changes it. */
-  #forward({ request, source, face }: Passage, decision: Onward, exit: Exit, params = ''): string {
-    // A request without a good Via has been refused.
-    const sender = request.topVia as Via
-    const { self, cluster } = this.#options
-    const out = new Rewrite(request)
-    if (request.looseStartLine) out.setRequestUri(request.requestUri)
-    reroute(out, decision)
-    out.set(H.maxForwards, String((request.maxForwards ?? 71) - 1))
-    const more = face === 'outside' ? this.#waysBack.params(request, source) : ''
-    out.prepend(H.via, exit.via(this.#branches.make(request, sender, face), params + more))
-    const stamped = viaFor(sender, source)
-    if (stamped !== undefined) out.replaceFirst(H.via, stamped)
-    if (decision.to === 'outside') {
-      this.#stay.to(decision.target, out, (uri) => namesCluster(uri, { self, cluster: cluster() }))
-      stripOutgoing(out)
-    }
-    if (face === 'outside') {
-      this.#stay.from(source, out)
-      stripIncoming(out)
-    }
-    return out.toString()
   }
 
   /** RFC 3261 §16.7 steps 3 and 9, §16.11. */
@@ -305,28 +282,5 @@ export class Edge {
     if (text !== undefined) this.#options[face].send(text, answerTarget(request, source))
   }
 }
-
-function reroute(out: Rewrite, { routes, set, requestUri }: Onward): void {
-  set?.write(out, routes)
-  if (requestUri !== undefined) out.setRequestUri(requestUri)
-}
-
-/** All members of one group are down: for its users alone, and not for ever. */
-function nobodyServes(): Defect {
-  const headers: HeaderField[] = [[H.retryAfter, String(randomInt(...RETRY_AFTER_SEC))]]
-  return { status: 503, reason: 'Service Unavailable', headers }
-}
-
-const TOO_LARGE: Defect = { status: 513, reason: 'Message Too Large' }
-
-/** What no honest client does. */
-const OFFENCES: ReadonlySet<number> = new Set([400, 403, 404])
-
-/** RFC 3261 §11.2. Bodies pass us by unread. */
-const CAPABILITIES: readonly HeaderField[] = [
-  [H.accept, '*/*'],
-  [H.allow, ALLOW],
-  [H.supported, [...SUPPORTED].join(', ')],
-]
 
 const place = (endpoint: Endpoint): string => formatHostPort(endpoint.address, endpoint.port)

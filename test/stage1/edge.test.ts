@@ -45,7 +45,7 @@ t.test('a request goes to its group, and only what must change does', async (t) 
     ),
   )
   t.same([outside.sent, inside.sent], [[], []])
-  t.same(edge.counters, { requests: 1, responses: 0, refused: 0, dropped: 0, unsent: 0 })
+  t.same(edge.counters, { requests: 1, responses: 0, refused: 0, dropped: 0, unsent: 0, keepAlives: 0 })
 })
 
 t.test(
