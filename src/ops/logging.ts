@@ -23,6 +23,8 @@ const URL_FIELDS = ['url', 'databaseUrl']
 
 export interface LogContext {
   readonly node: string
+  /** Of a process that is one of several of a node: its number. */
+  readonly worker?: number
   /** File descriptor, 1 when not given, or a stream, which tests use. */
   readonly to?: number | DestinationStream
 }
@@ -31,7 +33,7 @@ export interface LogContext {
  * The log of one process. JSON lines are gathered and written asynchronously, so that a slow disk or pipe does
  * not hold the event loop; pino flushes them when the process exits by itself or by process.exit().
  */
-export function createLogger(config: Config['log'], { node, to = 1 }: LogContext): Logger {
+export function createLogger(config: Config['log'], { node, worker, to = 1 }: LogContext): Logger {
   const text = config.format === 'text' || (config.format === 'auto' && typeof to === 'number' && isatty(to))
   // Nobody reads a terminal at a rate where asynchronous writing would pay; in order with other output is worth more.
   // minLength 1 writes at once, as 0 does, but only then does flush() do anything.
@@ -39,7 +41,7 @@ export function createLogger(config: Config['log'], { node, to = 1 }: LogContext
   return pino(
     {
       level: config.level,
-      base: { node },
+      base: worker === undefined ? { node } : { node, worker },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: serializeError },

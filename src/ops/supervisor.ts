@@ -37,6 +37,8 @@ export interface SupervisorOptions {
   readonly log: Logger
   /** 0 ≤ n < 1, for the jitter. */
   readonly random?: () => number
+  /** Before a restart after a life of some length; then it doubles. 0: the first restart is at once. */
+  readonly firstDelayMs?: number
   /** A process that has not reported by then is killed. */
   readonly startLimitMs?: number
 }
@@ -51,7 +53,8 @@ export class Supervisor {
   readonly #children = new Map<string, Child>()
 
   constructor(options: SupervisorOptions) {
-    this.#options = { random: Math.random, startLimitMs: START_LIMIT_MS, ...options }
+    const defaults = { random: Math.random, startLimitMs: START_LIMIT_MS, firstDelayMs: FIRST_DELAY_MS }
+    this.#options = { ...defaults, ...options }
   }
 
   /** Starts a program and keeps it running. Resolves with its own description once it is ready. */
@@ -84,7 +87,7 @@ class Child {
   #process: SupervisedProcess | undefined
   #failure: (NodeReport & { type: 'failed' }) | undefined
   #spawnedAtMs = 0
-  #delayMs = FIRST_DELAY_MS
+  #delayMs: number
   #timer: Timer | undefined
   #firstStart: { resolve(describe: string): void; reject(error: TandemError): void } | undefined
   #whenStopped: (() => void)[] = []
@@ -92,6 +95,7 @@ class Child {
   constructor(program: Program, options: Required<SupervisorOptions>) {
     this.#program = program
     this.#options = options
+    this.#delayMs = options.firstDelayMs
   }
 
   get pid(): number | undefined {
@@ -183,12 +187,12 @@ class Child {
   }
 
   #restartLater(pid: number | undefined, how: string): void {
-    const { clock, log, random } = this.#options
+    const { clock, log, random, firstDelayMs } = this.#options
     const died = this.#state === 'running' ? 'died' : 'did not start'
-    if (clock.monotonicMs() - this.#spawnedAtMs >= STEADY_LIFE_MS) this.#delayMs = FIRST_DELAY_MS
+    if (clock.monotonicMs() - this.#spawnedAtMs >= STEADY_LIFE_MS) this.#delayMs = firstDelayMs
     // Half of it is jitter, so that programs that died of one cause do not come back in step.
     const delayMs = Math.round(this.#delayMs * (0.5 + random() / 2))
-    this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_DELAY_MS)
+    this.#delayMs = Math.min(Math.max(this.#delayMs * 2, FIRST_DELAY_MS), LONGEST_DELAY_MS)
     this.#state = 'waiting'
     const why = this.#failure ? `${this.#failure.code}: ${this.#failure.message}` : how
     log.warn({ pid }, `${this.#program.name} (pid ${pid}) ${died}: ${why}; restart in ${delayMs} ms`)

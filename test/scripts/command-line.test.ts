@@ -138,7 +138,7 @@ t.test('an address of another host', async (t) => {
   t.equal(run.code, 1)
   t.match(
     run.stderr,
-    /^(tandem: ADDRESS_UNAVAILABLE: UDP 192\.0\.2\.1:\d+ is not an address of this host; [^\n]+\n)+$/,
+    /^(tandem: ADDRESS_UNAVAILABLE: (?:UDP|TCP) 192\.0\.2\.1:\d+ is not an address of this host; [^\n]+\n)+$/,
   )
 })
 
