@@ -1,3 +1,4 @@
+import type { CopyRow } from './copy-row.ts'
 import type { Database } from './database.ts'
 import { sqlState } from './database-error.ts'
 import { type RevCursor, refreshPoint } from './rev-cursor.ts'
@@ -224,23 +225,48 @@ function toBinding(column: unknown[]): BindingRow {
   }
 }
 
+/** The columns of a row as {@link bindingOf} reads them. */
+const COPY = `slot, aor, key, contact, params, q, path, call_id, cseq, instance, reg_id, user_agent, received,
+  expires_at, changed_at, deleted, rev`
+
+/** In the order of the columns. */
+const bindingOf = (row: CopyRow): BindingRow => ({
+  slot: row.int4(),
+  aor: row.text(),
+  key: row.text(),
+  contact: row.text(),
+  params: row.text(),
+  q: row.int2(),
+  path: row.texts(),
+  callId: row.text(),
+  cseq: row.int8(),
+  instance: row.textOrNull(),
+  regId: row.int8OrNull(),
+  userAgent: row.textOrNull(),
+  received: row.textOrNull(),
+  expiresAt: row.milliseconds(),
+  changedAt: row.milliseconds(),
+  deleted: row.boolean(),
+  rev: row.int8(),
+})
+
+/** Rows that are taken over in one go: a millisecond's work. */
+const BATCH_ROWS = 250
+
 /**
- * All live bindings of these shares, in one snapshot, in batches of `batchRows`, in no order. To go on with
- * {@link readBindingsSince}, take the cursor (`startCursor`) before this.
+ * All live bindings of these shares, in one snapshot, in batches of `batchRows`, in no order; between two batches the
+ * event loop turns. To go on with {@link streamBindingsSince}, take the cursor (`startCursor`) before this.
  * @throws TandemError, as {@link Database.query}
  */
 export async function* streamBindings(
   db: Database,
   shares: readonly Share[],
-  batchRows = 5_000,
+  batchRows = BATCH_ROWS,
 ): AsyncGenerator<BindingRow[], void, void> {
-  const text = `select ${READ} from tandem.binding
+  const select = `select ${COPY} from tandem.binding
     where ${shareCondition(shares, IDENTITY)} and not deleted and expires_at > now()`
-  for await (const rows of db.stream(text, batchRows)) yield rows.map(toBinding)
+  yield* db.copy(select, bindingOf, batchRows)
 }
-
-/** More change numbers than these are read in batches: a member was cut off for long. */
-const MANY = 20_000
 
 /**
  * Rows of these shares that changed since the cursor's last look, tombstones and expired ones included, in batches, in no order;
@@ -252,13 +278,13 @@ export async function* streamBindingsSince(
   db: Database,
   cursor: RevCursor,
   shares: readonly Share[],
-  batchRows = 5_000,
+  batchRows = BATCH_ROWS,
 ): AsyncGenerator<BindingRow[], void, void> {
   const point = await refreshPoint(db)
   const from = cursor.from(point)
-  const text = `select ${READ} from tandem.binding where ${shareCondition(shares, IDENTITY)} and rev > `
-  if (point.last - from < MANY) yield (await db.queryArrays(`${text}$1`, [from])).map(toBinding)
-  else for await (const rows of db.stream(`${text}${from}`, batchRows)) yield rows.map(toBinding)
+  const select = `select ${COPY} from tandem.binding
+    where ${shareCondition(shares, IDENTITY)} and rev > ${from}`
+  yield* db.copy(select, bindingOf, batchRows)
   cursor.moveTo(point)
 }
 

@@ -1,6 +1,8 @@
 import pg from 'pg'
 import type { Logger } from '../src/ops/logging.ts'
 import { Backoff } from './backoff.ts'
+import { CopyOut } from './copy-out.ts'
+import type { CopyRow } from './copy-row.ts'
 import { codedError, isConnectionLoss, RETRYABLE, sqlState } from './database-error.ts'
 import { Listener } from './listener.ts'
 import { connectWritable } from './writable.ts'
@@ -116,41 +118,27 @@ export class Database {
   }
 
   /**
-   * The rows of a query in batches, in one consistent snapshot, read one batch ahead: at most two batches are in
-   * memory. `text` is not prepared; put only numbers into it. Leaving the loop early ends the transaction.
+   * The rows of a query in batches, in one consistent snapshot; see {@link CopyOut}. `select` is not prepared; put only
+   * numbers into it. Leaving the loop early costs the connection.
    */
-  async *stream(text: string, batchRows: number): AsyncGenerator<unknown[][], void, void> {
+  async *copy<Row>(
+    select: string,
+    decode: (row: CopyRow) => Row,
+    batchRows: number,
+  ): AsyncGenerator<Row[], void, void> {
     const pool = await this.#choose()
     const client = await this.#coded(() => pool.connect())
-    const fetch = () =>
-      client.query<unknown[]>({ text: `fetch forward ${batchRows} from rows`, rowMode: 'array' })
-    let broken: Error | undefined
-    let next: Promise<pg.QueryArrayResult<unknown[]>> | undefined
+    const patienceMs = this.#statementTimeoutMs
+    let isComplete = false
     try {
-      await client.query('begin isolation level repeatable read, read only')
-      // All rows will be read, so the plan must be the cheapest for all, not for the first tenth.
-      await client.query('set local cursor_tuple_fraction = 1')
-      await client.query(`declare rows no scroll cursor for ${text}`)
-      next = fetch()
-      for (;;) {
-        const { rows } = await next
-        next = undefined
-        if (rows.length === 0) break
-        next = fetch()
-        // A loop that is left while this is under way must not leave a rejection behind.
-        next.catch(() => undefined)
-        yield rows
-      }
+      const copy = client.query(new CopyOut({ select, decode, batchRows, patienceMs }))
+      for (let rows = await copy.next(); rows; rows = await copy.next()) yield rows
+      isComplete = true
     } catch (error) {
       this.#noteLoss(pool, error)
       throw codedError(error, this.#server)
     } finally {
-      await next?.catch(() => undefined)
-      broken = await client.query('rollback').then(
-        () => undefined,
-        (e: Error) => e,
-      )
-      client.release(broken ?? false)
+      client.release(!isComplete)
     }
   }
 
@@ -229,8 +217,13 @@ export class Database {
     }
   }
 
+  get #statementTimeoutMs(): number {
+    return this.#options.statementTimeoutMs ?? 5_000
+  }
+
   #clientConfig(): pg.ClientConfig {
-    const { node, connectTimeoutMs = 3_000, statementTimeoutMs = 5_000 } = this.#options
+    const { node, connectTimeoutMs = 3_000 } = this.#options
+    const statementTimeoutMs = this.#statementTimeoutMs
     return {
       connectionTimeoutMillis: connectTimeoutMs,
       statement_timeout: statementTimeoutMs,
