@@ -69,8 +69,8 @@ export class Forwarder {
   }
 }
 
-function reroute(out: Rewrite, { routes, set, requestUri }: Onward): void {
-  set?.write(out, routes)
+function reroute(out: Rewrite, { to, routes, set, requestUri }: Onward): void {
+  set?.write(out, routes, to === 'edge')
   if (requestUri !== undefined) out.setRequestUri(requestUri)
 }
 

@@ -87,6 +87,7 @@ function isOwnRecord(uri: Uri, at: Surroundings): boolean {
  */
 function followRoute(request: Message, set: RouteSet, arrival: Arrival): Decision {
   const { face, at } = arrival
+  if (set.isRespelt && !set.uri) return refuse(400, 'Bad Route')
   let isFirstToken = true
   for (const [i, uri] of set.uris.entries()) {
     if (!uri) return refuse(400, 'Bad Route')
@@ -102,7 +103,6 @@ function followRoute(request: Message, set: RouteSet, arrival: Arrival): Decisio
       return refuse(403, 'Flow Token Outside Of A Dialog')
     return followFlow(flow, node, i, arrival)
   }
-  if (set.isRespelt && !set.uri) return refuse(400, 'Bad Route')
   const decision = findOwner(request, set.uri, arrival)
   return 'routes' in decision ? { ...decision, routes: set.values.length } : decision
 }

@@ -50,10 +50,10 @@ export class RouteSet {
 
   /**
    * Writes it into a copy of the request without its first `count` routes. §16.6 step 6: a next hop that is a strict router
-   * finds itself in the Request-URI, and that at the end of the Route.
+   * finds itself in the Request-URI, and that at the end of the Route; `isNextOurs` says that it is one of the cluster.
    */
-  write(out: Rewrite, count: number): void {
-    const next = this.uris[count]
+  write(out: Rewrite, count: number, isNextOurs: boolean): void {
+    const next = isNextOurs ? undefined : this.uris[count]
     const isStrict = next !== undefined && !next.hasParam('lr')
     if (!isStrict && !this.isRespelt) {
       if (count > 0) out.dropFirst(H.route, count)

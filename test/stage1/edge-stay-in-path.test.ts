@@ -1,8 +1,9 @@
 import t from 'tap'
+import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { H } from '../../src/sip/header.ts'
 import { parseNameAddr } from '../../src/sip/name-addr.ts'
-import { edgeOf, flow, INVITE, inDialog, wire } from './edge-desk.ts'
-import { A_IN, A_OUT, A1, ALICE, B_OUT, BOB, parsed, tokens } from './fixture.ts'
+import { edgeOf, flow, INVITE, inDialog, sentBy, swap, wire } from './edge-desk.ts'
+import { A_IN, A_OUT, A1, ALICE, B_OUT, BOB, BOB_TCP, parsed, tokens, udp } from './fixture.ts'
 
 t.test("Path: the flow of the registration, and nobody else's word", async (t) => {
   const register = (more: string[]) => wire('REGISTER', 'sip:example.com', more)
@@ -38,4 +39,76 @@ t.test('Record-Route: on what begins a dialog, once, with the flow on the far si
     `Record-Route: ${flow(ALICE, B_OUT)}`,
   ])
   t.same(routes(one(toClient, A1, 'inside')), [flow(BOB, A_OUT), flow(ALICE, B_OUT)])
+})
+
+const needed = () => edgeOf({ stayInPath: 'needed' })
+const AT_ALICE = 'Contact: <sip:alice@198.51.100.7:40001>'
+
+t.test('only where needed: a client that can be reached as he says gets no Path', async (t) => {
+  const register = (more: string[]) => wire('REGISTER', 'sip:example.com', more)
+  const hasPath = (message: string, source?: Endpoint) => parsed(needed().one(message, source)).has(H.path)
+  t.notOk(hasPath(register([AT_ALICE])))
+  t.notOk(hasPath(register(['Path: <sip:evil.example.org;lr>', AT_ALICE])), "and nobody else's")
+  t.ok(hasPath(register([])), 'he does not say')
+  t.ok(hasPath(register(['Contact: *'])))
+  t.ok(hasPath(register(['Contact: <sip:alice@192.168.1.2:40001>'])), 'behind a NAT')
+  t.ok(hasPath(register(['Contact: <sip:alice@198.51.100.7:5060>'])), 'another port')
+  t.ok(hasPath(register(['Contact: <sip:alice@198.51.100.7:40001;transport=tcp>'])), 'another transport')
+  t.ok(hasPath(register(['Contact: <sip:alice@pc.example.net>'])), 'a name')
+  t.ok(hasPath(register([AT_ALICE, 'Contact: <sip:alice@203.0.113.1>'])), 'more than one place')
+  t.ok(
+    hasPath(swap(register([AT_ALICE]), '198.51.100.7:40001;branch', 'pc.example.net;branch')),
+    'by its Via',
+  )
+  t.ok(hasPath(register([AT_ALICE]), { ...ALICE, transport: 'tcp', connection: 3 }), 'on a connection')
+  t.ok(hasPath(register([`${AT_ALICE};reg-id=1;+sip.instance="<urn:uuid:0>"`])), 'RFC 5626')
+  t.ok(hasPath(register([AT_ALICE, 'Supported: path, Outbound'])))
+  t.ok(hasPath(register(['Contact: <sip:alice@198.51.100.7:40001;ob>'])))
+})
+
+t.test('only where needed: both sides of a dialog pass here, or neither', async (t) => {
+  const routes = (message: string) => parsed(message).values(H.recordRoute)
+  const fromAlice = (more: string[]) => routes(needed().one(wire('INVITE', 'sip:bob@example.com', more)))
+  t.same(fromAlice([AT_ALICE]), [])
+  t.same(fromAlice(['Contact: <sip:alice@192.168.1.2>']), [flow(ALICE, A_OUT)])
+
+  const { one, outside } = needed()
+  outside.open.add(77)
+  const toBob = (uri: string, route: string, more: string[] = [AT_ALICE]) =>
+    routes(one(sentBy(A1, wire('INVITE', uri, [`Route: ${route}`, ...more])), A1, 'inside'))
+  const direct = flow(BOB, A_IN)
+  t.same(toBob('sip:bob@203.0.113.9', direct), [], 'both can be reached')
+  t.same(
+    toBob('sip:bob@203.0.113.9', direct, [AT_ALICE, `Record-Route: ${flow(ALICE, B_OUT)}`]),
+    [flow(BOB, A_OUT), flow(ALICE, B_OUT)],
+    'his caller cannot',
+  )
+  t.same(
+    toBob('sip:bob@203.0.113.9', direct, [AT_ALICE, 'Record-Route: <sip:proxy.example.org;lr>']),
+    ['<sip:proxy.example.org;lr>'],
+    "somebody else's proxy makes no difference",
+  )
+  t.same(
+    toBob('sip:bob@192.168.1.9', direct),
+    [flow(BOB, A_OUT), flow(ALICE, A_OUT)],
+    'he cannot: also for him',
+  )
+  const connection = { ...BOB_TCP, worker: 0 } as Endpoint
+  t.same(toBob('sip:bob@203.0.113.9:50002;transport=tcp', flow(connection, A_IN)), [
+    `<sip:${tokens.mint(connection)}@192.0.2.1:5060;transport=tcp;lr>`,
+    flow(ALICE, A_OUT),
+  ])
+  const v6 = flow(udp('2001:db8::7', 9), A_IN)
+  t.same(toBob('sip:bob@192.168.1.9', v6), [
+    `<sip:${tokens.mint(udp('2001:db8::7', 9))}@[2001:db8:1::1]:5060;lr>`,
+    flow(ALICE, A_OUT),
+  ])
+})
+
+t.test('what was recorded for the caller brings requests to him', async (t) => {
+  const { one, outside, receive } = needed()
+  const invite = wire('INVITE', 'sip:bob@192.168.1.9', [`Route: ${flow(BOB, A_IN)}`, AT_ALICE])
+  const recorded = parsed(one(sentBy(A1, invite), A1, 'inside')).values(H.recordRoute)
+  receive(inDialog(wire('BYE', 'sip:alice@198.51.100.7:40001', [`Route: ${recorded.join(', ')}`])), BOB)
+  t.same(outside.sent[0]?.to, ALICE)
 })
