@@ -11,7 +11,6 @@ import { MemberLog } from './member-log.ts'
 import { forkWorker } from './primary.ts'
 import { Worker } from './worker.ts'
 import { edgeNodeOf, shownAddresses, wantedPorts } from './worker-addresses.ts'
-import type { WorkerConfig } from './worker-messages.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 /** Whatever forwards: workers in processes of their own, or one in this process. */
@@ -74,7 +73,7 @@ type Start = (config: Config, membership: ClusterMembership, log: Logger) => Pro
 const startPool: Start = async (config, membership, log) => {
   const news = new MemberLog(log)
   const pool = new WorkerPool({
-    config: workerConfig(config),
+    config,
     clock: systemClock,
     log,
     current: () => membership,
@@ -110,5 +109,3 @@ const startAlone: Start = async (config, membership, log) => {
     close: () => worker.close(),
   }
 }
-
-const workerConfig = ({ node, stage1, net, log }: Config): WorkerConfig => ({ node, stage1, net, log })

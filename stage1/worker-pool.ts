@@ -78,7 +78,10 @@ export class WorkerPool {
   }
 
   #spawn(number: number): SupervisedProcess {
-    const { fork, config, current, onMember } = this.#options
+    const { fork, current, onMember } = this.#options
+    // No more than a worker needs: the rest has the database's password.
+    const { node, stage1, net, log } = this.#options.config
+    const config = { node, stage1, net, log }
     const channel = fork()
     const update = (known: PartitionMap | undefined) => this.#update(known)
     const map = () => current().cluster.map
