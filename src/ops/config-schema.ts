@@ -236,6 +236,11 @@ const stage1 = z
       0,
       'Processes that share the outside face. 0: one for each core; under `tandem up` one a node.',
     ),
+    stayInPath: choice(
+      ['always', 'needed'],
+      'always',
+      'Which clients get a Path and a Record-Route: all, or only those that can be reached in no other way (behind a NAT, on a connection, asking for outbound, or talking to such a one).',
+    ),
     guard: guard.prefault({}),
     tcp: tcp.prefault({}),
     probeIntervalMs: whole(
