@@ -20,6 +20,7 @@ import { loadSnapshot, type SnapshotHead, saveSnapshot } from './snapshot.ts'
 import { Spool } from './spool.ts'
 
 const HOUR_MS = 3_600_000
+const LATE_MS = 1_000
 
 export interface StoreOptions {
   readonly db: Database
@@ -54,7 +55,7 @@ export class Store {
     this.health = new Health(onHealth)
     this.directory = new Directory((aor) => findSubscriber(db, aor.domain, aor.user))
     this.#writer = new BindingWriter({
-      write: (rows, late) => writeBindings(db, rows, { late }),
+      write: (rows, late) => writeBindings(db, rows, { late: late || this.#hasLate(rows) }),
       ping: () => db.query('select tandem.next_rev()'),
       spool,
       patienceMs: stage2.spool.patienceMs,
@@ -138,6 +139,12 @@ export class Store {
       name,
       clock.schedule(firstMs, () => void run()),
     )
+  }
+
+  /** Whether rows have waited, in a queue or because this process stood still: others may have written since. */
+  #hasLate(rows: readonly BindingRow[]): boolean {
+    const beforeMs = this.#options.clock.now() - LATE_MS
+    return rows.some(({ changedAt }) => changedAt < beforeMs)
   }
 
   #wrote(state: WriterState, reason: string): void {
