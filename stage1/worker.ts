@@ -117,6 +117,7 @@ export class Worker {
       cluster,
       tokens: new FlowTokens(() => cluster().keys),
       members: this.#members,
+      stayInPath: config.stage1.stayInPath,
       guard,
       clock,
       log,
@@ -149,7 +150,10 @@ export class Worker {
   #events(face: Face): TransportEvents {
     return {
       onMessages: (batch) => this.#edge?.receive(batch, face),
-      onError: (error, to) => this.#options.log.debug({ err: error, to }, 'not sent'),
+      onError: (error, to, unsent) => {
+        this.#options.log.debug({ err: error, to }, 'not sent')
+        if (to && unsent !== undefined) this.#edge?.unsent(unsent, to)
+      },
     }
   }
 }
