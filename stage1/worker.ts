@@ -138,6 +138,7 @@ export class Worker {
       limits: config.stage1.tcp,
       clock,
       admits: (from: string) => !guard.isBanned({ transport: 'tcp', address: from, port: 0 }),
+      onDefect: (source: Endpoint) => guard.noteRefused(source),
     }
     return this.#keep(await openTcp(options, this.#events('outside')))
   }

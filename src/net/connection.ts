@@ -23,7 +23,7 @@ export interface ConnectionLimits {
 }
 
 /** Why a connection was ended from this side. */
-export type CutReason = 'unreachable' | 'silent' | 'slow' | 'unread' | 'idle' | 'crowded' | 'unwanted'
+export type CutReason = 'unreachable' | 'silent' | 'slow' | 'unread' | 'idle' | 'crowded'
 
 export interface ConnectionEvents {
   onMessages(texts: readonly string[], connection: Connection): void

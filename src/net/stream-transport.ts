@@ -43,6 +43,8 @@ export interface StreamOptions {
   readonly clock: Clock
   /** Asked about the address of each newcomer; false closes the connection unread. Default: everybody. */
   readonly admits?: (address: string) => boolean
+  /** Told where a stream came from that lost its frames. */
+  readonly onDefect?: (source: Endpoint) => void
 }
 
 /** What makes streams: TCP, or TLS on top of it. */
@@ -100,7 +102,6 @@ export class StreamTransport implements Transport {
     unread: 0,
     idle: 0,
     crowded: 0,
-    unwanted: 0,
   }
   readonly #layer: StreamLayer
   readonly #server: Server
@@ -171,12 +172,6 @@ export class StreamTransport implements Transport {
     if (connection) this.#queue(connection, text)
     else if (to.connection !== undefined)
       this.#failed(failure('ENOTCONN', 'the connection is gone'), to, text)
-  }
-
-  /** Closes the connection of a flow at once, as after a ban of its source. */
-  cut(flow: Endpoint): void {
-    const connection = this.#table.held(flow)
-    if (connection) this.#cut(connection, 'unwanted')
   }
 
   /** What is queued leaves first, as far as the peers read it within two seconds. */
@@ -264,7 +259,7 @@ export class StreamTransport implements Transport {
       if (wasEmpty) this.#flushSoon(connection)
       return
     }
-    this.#failed(failure('ENOBUFS', 'the peer reads too slowly'), connection.remote, text)
+    this.#failed(failure('ENOBUFS', 'the peer reads too slowly'), addresseeOf(connection), text)
     // One that is being opened may still become good; a reader this far behind will not catch up with live traffic.
     if (connection.isOpen) this.#cut(connection, 'unread')
   }
@@ -283,6 +278,7 @@ export class StreamTransport implements Transport {
   /** RFC 3261 §18.3, §7.4.2: what cannot be framed is answered as far as it can be, and nothing behind it can be read. */
   #refuse(defect: FramingDefect, head: string, connection: Connection): void {
     this.counters.defects++
+    this.#options.onDefect?.(connection.remote)
     const request = head === '' ? undefined : parseMessage(head)
     const source = connection.remote
     connection.end(request && respond(request, statusOf(defect), { source }))
@@ -321,14 +317,14 @@ export class StreamTransport implements Transport {
     if (reason !== 'lingering') this.counters[reason]++
     // An idle peer is told; the others are not to cost more.
     if (reason === 'idle') connection.end()
-    else connection.cut(failure('ETIMEDOUT', `the connection was cut: ${reason}`))
+    else connection.cut(failure('ETIMEDOUT', `connection cut: ${reason}`))
   }
 
   #gone(connection: Connection, error: NodeJS.ErrnoException | undefined, unsent: readonly string[]): void {
     this.#table.remove(connection)
-    for (const text of unsent) {
-      this.#failed(error ?? failure('ECONNRESET', 'closed by the peer'), connection.remote, text)
-    }
+    if (unsent.length === 0) return
+    const cause = error ?? failure('ECONNRESET', 'closed by the peer')
+    for (const text of unsent) this.#failed(cause, addresseeOf(connection), text)
   }
 
   #forget(connection: Connection): void {
@@ -342,6 +338,12 @@ export class StreamTransport implements Transport {
     this.counters.unsent++
     if (!this.#isClosing) this.#events.onError(error, to, text)
   }
+}
+
+/** Whom a failure is about: a client is its connection, where we have called ourselves it is the address. */
+function addresseeOf({ isAccepted, remote }: Connection): Endpoint {
+  const { transport, address, port } = remote
+  return isAccepted ? remote : { transport, address, port }
 }
 
 /** What one read of a connection brought. */
