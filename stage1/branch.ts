@@ -5,7 +5,8 @@ import { MAGIC_COOKIE, type Via } from '../src/sip/via.ts'
 import type { Face } from './route-request.ts'
 
 const letterOf: Readonly<Record<Face, string>> = { outside: 'o', inside: 'i' }
-const FACES = ['outside', 'inside'] as const
+const faceOfLetter = (letter: string): Face | undefined =>
+  letter === 'o' ? 'outside' : letter === 'i' ? 'inside' : undefined
 
 /**
  * The branches of the stateless proxy (RFC 3261 §16.11): a letter for the face that the request came in by, and 128 bits
@@ -34,7 +35,9 @@ export class Branches {
    * none that we made for it.
    */
   faceOf(response: Message, branch: string, sender: Via): Face | undefined {
-    const face = FACES.find((each) => branch.startsWith(MAGIC_COOKIE + letterOf[each]))
+    const face = branch.startsWith(MAGIC_COOKIE)
+      ? faceOfLetter(branch.charAt(MAGIC_COOKIE.length))
+      : undefined
     if (!face) return undefined
     const token = branch.slice(MAGIC_COOKIE.length + 1)
     const isMade = (toTag?: string) => {

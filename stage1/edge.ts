@@ -82,6 +82,7 @@ export class Edge {
     keepAlives: 0,
   }
   readonly #options: EdgeOptions
+  readonly #isOpen: (flow: Endpoint) => boolean
   readonly #exits: Exits
   readonly #waysBack: WaysBack
   readonly #forwarder: Forwarder
@@ -90,9 +91,9 @@ export class Edge {
     const { self, cluster, tokens, outside, stayInPath: mode = 'always' } = options
     this.#options = options
     this.#exits = new Exits(self)
-    const isOpen = (flow: Endpoint) => outside.isOpen(flow)
+    this.#isOpen = (flow) => outside.isOpen(flow)
     const branches = new Branches(() => cluster().keys)
-    this.#waysBack = new WaysBack({ self, branches, cluster, isOpen })
+    this.#waysBack = new WaysBack({ self, branches, cluster, isOpen: this.#isOpen })
     this.#forwarder = new Forwarder({
       branches,
       waysBack: this.#waysBack,
@@ -177,8 +178,8 @@ export class Edge {
 
   /** RFC 3261 §16.3–16.5; what is for us is not judged as what passes through us (§11). */
   #decide({ request, source, face }: Passage): Decision {
-    const { self, tokens, cluster, outside } = this.#options
-    const at = { self, tokens, cluster: cluster(), isOpen: (flow: Endpoint) => outside.isOpen(flow) }
+    const { self, tokens, cluster } = this.#options
+    const at = { self, tokens, cluster: cluster(), isOpen: this.#isOpen }
     const decision = routeRequest(request, source, face, at)
     if (decision.to === 'self') return decision
     const defect =

@@ -1,10 +1,9 @@
-import { isIP } from 'node:net'
 import { type Cluster, type EdgeWorker, isClusterSocket } from '../src/partition/cluster.ts'
 import { defaultPort, type Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import { ipv4Value } from '../src/sip/host.ts'
 import type { Message } from '../src/sip/message.ts'
-import { checkResponse } from '../src/sip/validate.ts'
+import { checkResponseButNextHop } from '../src/sip/validate.ts'
 import { parseVia, responseTarget, type Via } from '../src/sip/via.ts'
 import type { Branches } from './branch.ts'
 import type { Face } from './route-request.ts'
@@ -46,10 +45,10 @@ export class WaysBack {
    * can have come from.
    */
   find(response: Message, source: Endpoint, arrival: Face): WayBack | undefined {
-    if (checkResponse(response)) return undefined
+    if (checkResponseButNextHop(response)) return undefined
     const own = response.topVia
     if (!own || !this.#isOwn(own, source, arrival)) return undefined
-    const sender = parseVia(response.values(H.via)[1] ?? '')
+    const sender = secondVia(response)
     const face = sender && this.#options.branches.faceOf(response, own.branch, sender)
     if (!face) return undefined
     return face === 'inside' ? this.#toInside(sender) : this.#toClient(own, sender, arrival)
@@ -60,7 +59,7 @@ export class WaysBack {
     const { host, port, transport } = own
     const { node, inside } = this.#options.self
     if (arrival === 'inside' && port === inside.port && host === inside.address) return transport === 'udp'
-    const mayBe = arrival === 'outside' ? transport === source.transport : own.param('conn') !== undefined
+    const mayBe = arrival === 'outside' ? transport === source.transport : own.params.includes(';conn=')
     if (!mayBe) return false
     return node.outside.some((own) => own.address === host && own.port === port)
   }
@@ -74,18 +73,19 @@ export class WaysBack {
 
   #toClient(own: Via, sender: Via, arrival: Face): WayBack | undefined {
     const { self, cluster } = this.#options
-    const connection = parseConnection(own.param('conn'))
+    const { params } = own
+    const connection = parseConnection(params)
     if (connection && connection.worker !== self.number) {
       const holder = arrival === 'outside' ? self.node.inside[connection.worker] : undefined
       return holder && { holder }
     }
     const place = responseTarget(sender)
-    if (!place || isIP(place.address) === 0) return undefined
+    if (!place || !isNumeric(place.address)) return undefined
     const target = connection ? this.#overConnection(place, connection, sender) : place
     // A Via may say TCP of what came by UDP.
     if (!target || (!connection && target.transport !== 'udp') || isClusterSocket(cluster(), target))
       return undefined
-    return { face: 'outside', target, hadCredentials: own.param('cred') !== undefined }
+    return { face: 'outside', target, hadCredentials: params.includes(';cred') }
   }
 
   /** RFC 3261 §18.2.2: the request's connection or, if that is gone, a new one to the address it came from. */
@@ -104,16 +104,27 @@ interface Connection {
   readonly number: number
 }
 
-function parseConnection(text: string | undefined): Connection | undefined {
-  if (text === undefined) return undefined
-  const [worker, port, number] = text.split('.', 3).map(Number)
-  return worker === undefined || port === undefined || number === undefined
-    ? undefined
-    : { worker, port, number }
+/** Of the parameters of our own Via, by a look at the text: they are as we wrote them, or the response is not for us. */
+function parseConnection(params: string): Connection | undefined {
+  const match = params.includes(';conn=') ? /;conn=(\d+)\.(\d+)\.(\d+)/.exec(params) : null
+  return match ? { worker: Number(match[1]), port: Number(match[2]), number: Number(match[3]) } : undefined
+}
+
+/** Usually on a line of its own, where it is parsed as it lies. */
+function secondVia(response: Message): Via | undefined {
+  const first = response.firstLine(H.via)
+  const line = response.find(H.via, first)
+  if (line >= 0 && response.firstEnd(first) === response.valueEnd(first)) {
+    const [start, end] = [response.firstStart(line), response.valueEnd(line)]
+    const newline = response.text.indexOf('\n', start)
+    if (newline < 0 || newline >= end) return parseVia(response.text, start, end)
+  }
+  return parseVia(response.values(H.via)[1] ?? '')
 }
 
 /** Whether a client's own idea of its address is not ours. Of a client that gives a name, nothing is known. */
 function isBehindNat({ host, received }: Via): boolean {
-  const isNumeric = host.includes(':') || ipv4Value(host) >= 0
-  return isNumeric && received !== undefined && received !== host
+  return isNumeric(host) && received !== undefined && received !== host
 }
+
+const isNumeric = (host: string): boolean => host.includes(':') || ipv4Value(host) >= 0

@@ -50,13 +50,17 @@ export function checkRequest(request: Message): Defect | undefined {
 
 /** Whether a response may be passed on; if not, it is dropped and counted (§16.7, §18.1.2). */
 export function checkResponse(response: Message): Defect | undefined {
+  return checkResponseButNextHop(response) ?? checkNextHop(response)
+}
+
+/** The same for who looks at the second Via himself. */
+export function checkResponseButNextHop(response: Message): Defect | undefined {
   if (response.status === 0) return bad('Bad Status')
   return (
     checkLines(response) ??
     checkTopVia(response) ??
     (response.cseq === undefined ? bad('Bad CSeq') : undefined) ??
-    checkLength(response) ??
-    checkNextHop(response)
+    checkLength(response)
   )
 }
 
