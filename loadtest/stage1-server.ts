@@ -1,0 +1,122 @@
+import { pino } from 'pino'
+import { FlowTokens } from '../src/net/flow-token.ts'
+import type { Transport } from '../src/net/transport.ts'
+import { openUdp, type UdpChoice } from '../src/net/udp.ts'
+import { systemClock } from '../src/ops/clock.ts'
+import { configSchema } from '../src/ops/config-schema.ts'
+import { type Cluster, edgeWorker, udpEndpoint } from '../src/partition/cluster.ts'
+import { PartitionMap } from '../src/partition/partition-map.ts'
+import type { Endpoint } from '../src/sip/endpoint.ts'
+import { Edge } from '../stage1/edge.ts'
+import { Guard } from '../stage1/guard.ts'
+import { Members } from '../stage1/members.ts'
+import { Outside } from '../stage1/outside.ts'
+import type { Face } from '../stage1/route-request.ts'
+
+/*
+ * A server under test of `bench:stage1`, a process of its own: one stage-1 worker as the product puts it together, with a
+ * partition map that is not from a database; or a bare relay, which passes on what it gets.
+ */
+
+export interface ServerOrder {
+  readonly role: 'edge' | 'relay'
+  readonly udp: UdpChoice
+  readonly outside: Endpoint
+  readonly inside: Endpoint
+  /** Stage 2, or what answers in its place. */
+  readonly member: Endpoint
+}
+
+const KEY = Buffer.alloc(32, 7)
+/** The load is judged as any source would be, and lives within these rates. */
+const GUARD = configSchema.parse({
+  stage1: { guard: { exempt: [], rate: 1_000_000, burst: 1_000_000, strangersPerSec: 10_000_000 } },
+}).stage1.guard
+const log = pino({ level: 'silent' })
+const option = '--'
+
+async function startEdge({ udp: choice, outside, inside, member }: ServerOrder): Promise<void> {
+  const node = { name: 's1', outside: [outside], inside: [inside] }
+  const map = new PartitionMap({
+    version: 1,
+    domains: [{ name: 'example.com', realm: 'example.com', hashBy: 'user' }],
+    groups: [{ name: 'a' }],
+    members: [
+      { group: 'a', node: 'a1', role: 'master', priority: 1, address: member.address, port: member.port },
+    ],
+    ranges: [{ first: 0, last: 16_383, group: 'a' }],
+    pins: [],
+  })
+  const cluster: Cluster = {
+    map,
+    edges: [node],
+    insideAddresses: new Set([inside.address, member.address]),
+    keys: { current: KEY, previous: KEY },
+  }
+  const members = new Members({
+    node: 's1',
+    probeIntervalMs: 500,
+    clock: systemClock,
+    connect: (peer, events) => openUdp({ address: inside.address, port: 0, option, peer, choice }, events),
+    onChange: () => {},
+  })
+  await members.adopt(map)
+  let edge: Edge | undefined
+  const open = (face: Face, at: Endpoint): Promise<Transport> =>
+    openUdp(
+      { choice, address: at.address, port: at.port, option },
+      { onMessages: (batch) => edge?.receive(batch, face), onError: () => {} },
+    )
+  const sockets = { outside: await open('outside', outside), inside: await open('inside', inside) }
+  edge = new Edge({
+    self: edgeWorker(node, 0),
+    outside: new Outside({ udp: [sockets.outside], tcp: [] }),
+    inside: sockets.inside,
+    cluster: () => cluster,
+    tokens: new FlowTokens(() => cluster.keys),
+    members,
+    guard: new Guard({ config: GUARD, clock: systemClock, log }),
+    clock: systemClock,
+    log,
+  })
+}
+
+/** The least that a relay can do: a request goes to the member, a response to the address in its Via. */
+async function startRelay({ udp: choice, outside, inside, member }: ServerOrder): Promise<void> {
+  const clients = new Map<string, Endpoint>()
+  const onError = () => {}
+  const link = await openUdp(
+    { choice, address: inside.address, port: 0, option, peer: member },
+    {
+      onMessages(batch) {
+        for (let i = 0; i < batch.length; i++) {
+          const text = batch.text(i)
+          const start = text.indexOf('UDP ') + 4
+          const client = text.slice(start, text.indexOf(';', start))
+          let to = clients.get(client)
+          if (!to) {
+            const [address = '', port = ''] = client.split(':')
+            to = udpEndpoint({ address, port: Number(port) })
+            clients.set(client, to)
+          }
+          front.send(text, to)
+        }
+      },
+      onError,
+    },
+  )
+  const front = await openUdp(
+    { choice, address: outside.address, port: outside.port, option },
+    {
+      onMessages(batch) {
+        for (let i = 0; i < batch.length; i++) link.send(batch.text(i), member)
+      },
+      onError,
+    },
+  )
+}
+
+const order = JSON.parse(process.argv[2] ?? '{}') as ServerOrder
+await (order.role === 'edge' ? startEdge(order) : startRelay(order))
+process.on('disconnect', () => process.exit())
+process.send?.({ type: 'ready' })
