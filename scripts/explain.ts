@@ -224,7 +224,10 @@ function explainBinding(row: BindingRow, nodes: readonly NodeRow[], now: number)
 function pathNode(path: string, nodes: readonly NodeRow[]): string {
   const uri = parseNameAddr(path)?.uri
   const place = uri ? formatHostPort({ address: uri.host, port: uri.port }) : path
-  return nodes.find(({ addresses }) => Object.values(addresses).includes(place))?.name ?? shown(place)
+  return (
+    nodes.find(({ addresses }) => Object.values(addresses).some((list) => list.split(/,\s*/).includes(place)))
+      ?.name ?? shown(place)
+  )
 }
 
 const algorithmsOf = ({ ha1Md5, ha1Sha256, ha1Sha512256 }: SubscriberRow): string[] =>

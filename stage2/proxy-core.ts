@@ -49,7 +49,7 @@ export class ProxyCore {
     if (!context.isOpen) return
     const hindrance = checkMaxForwards(request) ?? checkProxyRequire(request, SUPPORTED)
     if (hindrance) return context.refuse(hindrance)
-    const targets = this.#targets(aor)
+    const targets = this.#targets(aor, request)
     if (targets.length > 0) return context.start(targets, (target) => this.#copy(request, source, target))
     try {
       context.refuse((await this.#options.directory.find(aor)) ? UNAVAILABLE : NOT_FOUND)
@@ -62,12 +62,13 @@ export class ProxyCore {
   /** An ACK to a 2xx is nobody's transaction (RFC 3261 §13.2.2.4): it goes on as it came, and is not answered. */
   forwardAck(ack: Message, source: Endpoint, aor: Aor): void {
     if (checkMaxForwards(ack)) return
-    for (const target of this.#targets(aor)) this.#options.send(this.#copy(ack, source, target), target.hop)
+    for (const target of this.#targets(aor, ack))
+      this.#options.send(this.#copy(ack, source, target), target.hop)
   }
 
-  #targets(aor: Aor): Target[] {
+  #targets(aor: Aor, { callId }: Message): Target[] {
     const { location, cluster, tokens, clock } = this.#options
-    return targetsOf(location.find(aor.key, clock.now()), cluster(), tokens)
+    return targetsOf(location.find(aor.key, clock.now()), cluster(), tokens, callId)
   }
 
   /** RFC 3261 §16.6 steps 1–8. */

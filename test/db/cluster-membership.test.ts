@@ -5,7 +5,7 @@ import { ClusterMembership, type Identity } from '../../db/cluster-membership.ts
 import { Database, type Log, type Statement } from '../../db/database.ts'
 import { seedDemo } from '../../db/demo.ts'
 import { registerNode } from '../../db/node-store.ts'
-import type { Cluster } from '../../src/partition/cluster.ts'
+import { type Cluster, isClusterSocket } from '../../src/partition/cluster.ts'
 import { testFolder, testServer } from '../support/database.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -202,6 +202,77 @@ t.test('it hears of a new map, and of nodes that come and go', async (t) => {
   t.equal(membership.cluster, gone)
 })
 
+const OTHER = {
+  ...S1A,
+  name: 's1b',
+  addresses: { edge: '192.0.2.2:5060', inside: '10.0.0.2:5160, 10.0.0.2:5161' },
+}
+const SERVING = { mapVersion: 1, state: 'serving', reason: null } as const
+const age = (seconds: number) =>
+  `update tandem.node set heartbeat_at = now() - interval '${seconds} s' where name = 's1b'`
+
+t.test(
+  'an edge that was killed leaves the others’ sight, is trusted all the same, and comes back',
+  async (t) => {
+    const { db, sql, until, clock, lines, membership } = await joined(t)
+    await registerNode(db, { ...OTHER, ...SERVING })
+    const { edges } = await until((cluster) => edgesOf(cluster).length === 2)
+    t.same(
+      edges[1]?.inside.map(({ port }) => port),
+      [5160, 5161],
+    )
+    await sql(age(4))
+    await membership.refresh()
+    t.same(edgesOf(membership.cluster), ['s1a', 's1b'], 'four missed reports are not enough')
+    const { map } = membership.cluster
+    await sql(age(6))
+    clock.advance(INTERVAL_MS)
+    const without = await until((cluster) => edgesOf(cluster).length === 1)
+    t.same([edgesOf(without), without.silentEdges?.map(({ name }) => name)], [['s1a'], ['s1b']])
+    t.ok(without.insideAddresses.has('10.0.0.2'), 'PostgreSQL may be all that it is cut off from')
+    t.ok(
+      isClusterSocket(without, { transport: 'udp', address: '10.0.0.2', port: 5161 }),
+      'nobody is led there',
+    )
+    t.equal(without.map, map, 'the map is not made anew')
+    await sql(age(0))
+    clock.advance(INTERVAL_MS)
+    await until((cluster) => edgesOf(cluster).length === 2)
+    t.same(
+      lines.filter((line) => /s1b/.test(line)),
+      ['warn stage-1 node s1b is silent: others serve for it', 'info stage-1 node s1b is silent no longer'],
+    )
+  },
+)
+
+t.test('one that reports itself seldom has longer; one that stopped is gone at once', async (t) => {
+  const { db, sql, until, membership } = await joined(t)
+  await registerNode(db, { ...OTHER, ...SERVING, intervalMs: 10_000 })
+  await until((cluster) => edgesOf(cluster).length === 2)
+  await sql(age(40))
+  await membership.refresh()
+  t.same(edgesOf(membership.cluster), ['s1a', 's1b'])
+  await registerNode(db, { ...OTHER, ...SERVING, state: 'stopped' })
+  const { silentEdges } = await until((cluster) => edgesOf(cluster).length === 1)
+  t.same(silentEdges, [])
+})
+
+t.test('nobody is taken for dead because PostgreSQL was away', async (t) => {
+  const { url, db, sql, until, membership } = await joined(t)
+  await registerNode(db, { ...OTHER, ...SERVING })
+  await until((cluster) => edgesOf(cluster).length === 2)
+  const name = url.split('/').at(-1) ?? ''
+  const admin = (text: string) => server.sql(server.adminUrl, text)
+  await admin(`alter database ${name} allow_connections false`)
+  await admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`)
+  await membership.refresh()
+  await admin(`alter database ${name} allow_connections true`)
+  await sql(age(60))
+  await membership.report('serving')
+  await membership.refresh()
+  t.same(edgesOf(membership.cluster), ['s1a', 's1b'])
+})
+
 t.test('rows that are no map change nothing', async (t) => {
   const { sql, clock, events, lines, membership, db, until } = await joined(t)
   await until((cluster) => edgesOf(cluster).includes('s1a'))
@@ -219,7 +290,17 @@ t.test('rows that are no map change nothing', async (t) => {
   events.removeAllListeners()
 })
 
-t.test('new keys come with a later beat, and never bring back an old map', async (t) => {
+t.test('a rotation is heard of at once; until then the next key is accepted', async (t) => {
+  const { sql, until, membership } = await joined(t)
+  const { keys } = membership.cluster
+  t.equal(keys.next?.length, 32)
+  await sql('select tandem.rotate_cluster_key(true)')
+  const rotated = await until((cluster) => cluster.keys !== keys)
+  t.same([rotated.keys.current, rotated.keys.previous], [keys.next, keys.current])
+  t.not(Buffer.compare(rotated.keys.next as Buffer, rotated.keys.current), 0)
+})
+
+t.test('new keys come with a later beat too, and never bring back an old map', async (t) => {
   const { db, sql, beat, events, membership, until } = await joined(t)
   await until((cluster) => edgesOf(cluster).includes('s1a'))
   const { keys } = membership.cluster
@@ -228,10 +309,13 @@ t.test('new keys come with a later beat, and never bring back an old map', async
   await membership.report('serving')
   t.equal(membership.cluster.keys, keys, 'the same ones are the same')
 
-  await sql(`update tandem.cluster_key set secret = (select secret from tandem.cluster_key where role = 'current')
+  // Nobody is notified.
+  await sql(`set session_replication_role = replica;
+    update tandem.cluster_key set secret = (select secret from tandem.cluster_key where role = 'current')
     where role = 'previous'; update tandem.cluster_key set secret = tandem.random_key() where role = 'current'`)
   const release = db.hold('cluster-keys')
-  while (db.countOf('cluster-keys') === asked + 1) await beat()
+  const before = db.countOf('cluster-keys')
+  while (db.countOf('cluster-keys') === before) await beat()
   await sql(`update tandem.slot_range set group_name = 'a' where first = 2048`)
   await until(({ map }) => map.version === 2)
   release()
