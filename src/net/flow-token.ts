@@ -1,11 +1,10 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { ClusterKeys } from '../ops/cluster-keys.ts'
 import { type Endpoint, isTransportName } from '../sip/endpoint.ts'
 import type { KeyedHash } from '../sip/keyed-hash.ts'
 import { ClusterHash } from './cluster-hash.ts'
 
-/** 84 bits; RFC 5626 §5.2 suggests 80. */
-const MAC_CHARS = 14
+/** 80 bits, as RFC 5626 §5.2 suggests. */
+const MAC_CHARS = 20
 
 /** Where a client really is (RFC 5626 §3.2), as any node of the cluster can tell it. */
 export interface Flow extends Endpoint {
@@ -25,34 +24,43 @@ export class FlowTokens {
   }
 
   mint(flow: Flow): string {
-    const place = Buffer.from(describe(flow), 'latin1').toString('base64url')
+    const place = describe(flow)
     return sign(this.#hash.current, place) + place
   }
 
   /** The flow of a token, `undefined` for one that no node of this cluster has minted. */
   open(token: string): Flow | undefined {
     if (token.length <= MAC_CHARS) return undefined
-    const given = Buffer.from(token.slice(0, MAC_CHARS), 'latin1')
     const place = token.slice(MAC_CHARS)
-    const isGenuine = this.#hash.accepts((hash) =>
-      timingSafeEqual(Buffer.from(sign(hash, place), 'latin1'), given),
-    )
-    return isGenuine ? parsePlace(place) : undefined
+    return this.#hash.accepts((hash) => beginsWith(token, sign(hash, place))) ? parsePlace(place) : undefined
   }
 }
 
-const sign = (hash: KeyedHash, place: string): string => hash.mac(place).slice(0, MAC_CHARS)
+/** Cut to less than half of a digest, a plain keyed hash is as good as an HMAC, at half of its price. */
+const sign = (hash: KeyedHash, place: string): string => hash.token(place).slice(0, MAC_CHARS)
 
-function describe({ transport, port, address, worker, connection }: Flow): string {
-  const place = `${transport}/${port}/${address}`
-  return connection === undefined ? place : `${place}/${worker ?? 0}/${connection}`
+/** In a time that does not tell how much of it is right. */
+function beginsWith(token: string, mac: string): boolean {
+  let difference = 0
+  for (let i = 0; i < mac.length; i++) difference |= token.charCodeAt(i) ^ mac.charCodeAt(i)
+  return difference === 0
 }
 
+/** In characters that need no escape in a URI: `-udp-40001-192.0.2.7`, `-tcp-40001-3-815-2001_db8__1`. */
+function describe({ transport, port, address, worker, connection }: Flow): string {
+  const way = connection === undefined ? `${port}` : `${port}-${worker ?? 0}-${connection}`
+  return `-${transport}-${way}-${address.includes(':') ? escapeV6(address) : address}`
+}
+
+// A link-local address has a zone behind a `%`.
+const escapeV6 = (address: string): string => address.replaceAll(':', '_').replace('%', '+')
+
+const PLACE = /^-([a-z]+)-(\d+)-(?:(\d+)-(\d+)-)?(.+)$/
+
 function parsePlace(place: string): Flow | undefined {
-  const [transport = '', port, address = '', worker, connection] = Buffer.from(place, 'base64url')
-    .toString('latin1')
-    .split('/')
+  const [, transport = '', port, worker, connection, host = ''] = PLACE.exec(place) ?? []
   if (!isTransportName(transport)) return undefined
+  const address = host.replaceAll('_', ':').replace('+', '%')
   const remote = { transport, address, port: Number(port) }
   return connection === undefined
     ? remote

@@ -12,7 +12,7 @@ t.test("Path: the flow of the registration, and nobody else's word", async (t) =
   const { one } = edgeOf()
   const plain = one(register([]))
   t.equal(paths(plain).length, 1)
-  t.match(paths(plain)[0], /^<sip:[\w-]+@10\.0\.0\.1:5160;lr;ob>$/)
+  t.match(paths(plain)[0], /^<sip:[\w.-]+@10\.0\.0\.1:5160;lr;ob>$/)
   t.same(tokens.open(uriOf(plain)?.user ?? ''), ALICE)
   const forged = one(
     register(['Path: <sip:evil.example.org;lr>', 'X: y', 'path: <sip:1.2.3.4>, <sip:5.6.7.8>']),

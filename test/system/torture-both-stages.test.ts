@@ -548,7 +548,7 @@ function edgeForwards(
   t.ok(out.startsWith(`${message.requestMethod} ${message.requestUri} SIP/2.0\r\n`))
   const added = { REGISTER: 'Path', INVITE: 'Record-Route' }[message.requestMethod]
   const isAdded = added !== undefined && message.toTag === undefined
-  const line = new RegExp(`^${added}: <sip:[\\w-]+@[\\da-f.:[\\]]+;lr(?:;ob)?>\\r\\n`, 'm')
+  const line = new RegExp(`^${added}: <sip:[\\w.-]+@[\\da-f.:[\\]]+;lr(?:;ob)?>\\r\\n`, 'm')
   const plain = isAdded ? withoutLine(out, line) : out
   const own = /^Via: SIP\/2\.0\/UDP 192\.0\.2\.60:5160;branch=z9hG4bKo[\w-]+;map=1(?:;cred)?\r\n/m
   t.equal(undo(t, plain, message, source, own), afterStartLine(message.text), 'nothing else differs')
