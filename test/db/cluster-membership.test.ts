@@ -258,18 +258,21 @@ t.test('one that reports itself seldom has longer; one that stopped is gone at o
 })
 
 t.test('nobody is taken for dead because PostgreSQL was away', async (t) => {
-  const { url, db, sql, until, membership } = await joined(t)
+  const { url, db, sql, until, membership, beat, lines } = await joined(t)
   await registerNode(db, { ...OTHER, ...SERVING })
   await until((cluster) => edgesOf(cluster).length === 2)
   const name = url.split('/').at(-1) ?? ''
   const admin = (text: string) => server.sql(server.adminUrl, text)
   await admin(`alter database ${name} allow_connections false`)
   await admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`)
+  await beat()
   await membership.refresh()
   await admin(`alter database ${name} allow_connections true`)
   await sql(age(60))
-  await membership.report('serving')
+  while (!lines.includes('info PostgreSQL answers again')) await beat()
+  const read = db.countOf('map-version')
   await membership.refresh()
+  t.ok(db.countOf('map-version') > read)
   t.same(edgesOf(membership.cluster), ['s1a', 's1b'])
 })
 
