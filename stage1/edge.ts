@@ -6,7 +6,7 @@ import type { Logger } from '../src/ops/logging.ts'
 import type { Cluster, EdgeWorker } from '../src/partition/cluster.ts'
 import type { Group } from '../src/partition/partition-map.ts'
 import { CR } from '../src/sip/chars.ts'
-import type { Endpoint } from '../src/sip/endpoint.ts'
+import { type Endpoint, isReliable } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import { formatHostPort } from '../src/sip/host.ts'
 import { type Message, parseMessage } from '../src/sip/message.ts'
@@ -27,6 +27,7 @@ import {
 import { type Guard, KEEP_ALIVE_COST } from './guard.ts'
 import type { MemberLink } from './member-link.ts'
 import type { Outside } from './outside.ts'
+import type { Repeater } from './repeater.ts'
 import { type Decision, type Face, namesCluster, routeRequest } from './route-request.ts'
 import { StayInPath, type StayInPathMode } from './stay-in-path.ts'
 import { checkRecordRoutes, stripIncoming, stripOutgoing } from './trust.ts'
@@ -45,6 +46,8 @@ export interface EdgeOptions {
   readonly guard?: Pick<Guard, 'admits' | 'noteRequest' | 'noteRefused' | 'noteAnswer' | 'mayAnswerDefect'>
   /** Default: always. */
   readonly stayInPath?: StayInPathMode
+  /** Repeats what came over connections and leaves by UDP; without one it is sent once. */
+  readonly repeater?: Repeater
   /** Spares the guard a look at its own clock for every message. */
   readonly clock?: Pick<Clock, 'monotonicMs'>
   readonly log: Pick<Logger, 'debug'>
@@ -190,18 +193,21 @@ export class Edge {
   }
 
   #toGroup(passage: Passage, decision: Onward & { to: 'group' }): void {
-    const link = this.#options.members.serving(decision.group)
+    const { members } = this.#options
+    const link = members.serving(decision.group)
     if (!link) return this.#refuse(passage, nobodyServes())
     const map = `;map=${this.#options.cluster().map.version}`
     const text = this.#forwarder.copy(passage, decision, this.#exits.inside, map)
-    if (text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
-    else link.send(text)
+    if (text.length > MAX_DATAGRAM_BYTES) return this.#refuse(passage, TOO_LARGE)
+    link.send(text)
+    if (this.#isToRepeat(passage)) this.#repeat(text, () => members.serving(decision.group)?.send(text))
   }
 
   #toEdge(passage: Passage, decision: Onward & { to: 'edge' }): void {
     const text = this.#forwarder.copy(passage, decision, this.#exits.inside)
-    if (text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
-    else this.#options.inside.send(text, decision.target)
+    if (text.length > MAX_DATAGRAM_BYTES) return this.#refuse(passage, TOO_LARGE)
+    this.#options.inside.send(text, decision.target)
+    if (this.#isToRepeat(passage)) this.#repeat(text, () => this.#options.inside.send(text, decision.target))
   }
 
   #toOutside(passage: Passage, decision: Onward & { to: 'outside' }): void {
@@ -213,8 +219,21 @@ export class Edge {
       const byTcp: Endpoint = { ...target, transport: 'tcp' }
       const tcpExit = this.#exits.towards(byTcp) as Exit
       this.#options.outside.send(this.#forwarder.copy(passage, decision, tcpExit), byTcp)
-    } else if (isDatagram && text.length > MAX_DATAGRAM_BYTES) this.#refuse(passage, TOO_LARGE)
-    else this.#options.outside.send(text, target)
+      return
+    }
+    if (isDatagram && text.length > MAX_DATAGRAM_BYTES) return this.#refuse(passage, TOO_LARGE)
+    this.#options.outside.send(text, target)
+    if (isDatagram && this.#isToRepeat(passage))
+      this.#repeat(text, () => this.#options.outside.send(text, target))
+  }
+
+  #isToRepeat({ request, source }: Passage): boolean {
+    return isReliable(source) && request.requestMethod !== 'ACK'
+  }
+
+  #repeat(text: string, send: () => void): void {
+    const branch = parseMessage(text)?.topVia?.branch
+    if (branch !== undefined) this.#options.repeater?.repeat(branch, send)
   }
 
   /** RFC 3261 §16.7 steps 3 and 9, §16.11. */
@@ -224,7 +243,8 @@ export class Edge {
   }
 
   #passBack(response: Message, source: Endpoint, arrival: Face): boolean {
-    const { outside, inside, guard } = this.#options
+    const { outside, inside, guard, repeater } = this.#options
+    if (repeater?.size) repeater.heard(response.topVia?.branch ?? '')
     const way = this.#waysBack.find(response, source, arrival)
     if (!way) return false
     if ('holder' in way) {

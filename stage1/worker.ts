@@ -11,6 +11,7 @@ import { Edge } from './edge.ts'
 import { Guard } from './guard.ts'
 import { Members } from './members.ts'
 import { Outside, type StreamTransport } from './outside.ts'
+import { Repeater } from './repeater.ts'
 import type { Face } from './route-request.ts'
 import { edgeNodeOf } from './worker-addresses.ts'
 import type { MemberNews, WorkerConfig } from './worker-messages.ts'
@@ -110,7 +111,10 @@ export class Worker {
     const inside = await this.#listen('inside', this.#self.inside, false)
     await this.#members.adopt(this.#cluster.map)
     const cluster = () => this.#cluster
+    const repeater = new Repeater(clock)
+    this.#opened.push({ close: async () => repeater.close() })
     this.#edge = new Edge({
+      repeater,
       self: this.#self,
       outside: new Outside({ udp, tcp }),
       inside,

@@ -5,7 +5,7 @@ import { Edge, type EdgeOptions } from '../../stage1/edge.ts'
 import type { Face } from '../../stage1/route-request.ts'
 import { ALICE, batch, clusterOf, FakeTransport, parsed, requestLines, S1A, text, tokens } from './fixture.ts'
 
-export interface DeskOptions extends Pick<EdgeOptions, 'guard' | 'stayInPath' | 'clock'> {
+export interface DeskOptions extends Pick<EdgeOptions, 'guard' | 'stayInPath' | 'clock' | 'repeater'> {
   readonly self?: EdgeNode
   readonly worker?: number
   readonly cluster?: Partial<Cluster>

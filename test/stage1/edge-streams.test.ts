@@ -3,6 +3,8 @@ import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { H } from '../../src/sip/header.ts'
 import { parseNameAddr } from '../../src/sip/name-addr.ts'
 import { respond } from '../../src/sip/response.ts'
+import { Repeater } from '../../stage1/repeater.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { edgeOf, flow, INVITE, inDialog, sentBy, statusOf, swap, wire } from './edge-desk.ts'
 import { A_IN, A_IN1, A_OUT, A1, ALICE, B1, BOB, BOB_TCP, parsed, S1B, tokens, udp } from './fixture.ts'
 
@@ -258,3 +260,33 @@ t.test('what is too long for a datagram is refused, and only as one', async (t) 
   t.equal(statusOf(one(big('sip:x@203.0.113.9;transport=udp'), B1, 'inside')), 513)
   t.match(one(big('sip:x@203.0.113.9'), B1, 'inside'), /^MESSAGE .*\r\nVia: SIP\/2\.0\/TCP/)
 })
+
+t.test(
+  'what a client on a connection does not repeat is repeated for it, to whoever serves by then',
+  async (t) => {
+    const clock = new FakeClock()
+    const { receive, toGroup, outside, inside } = edgeOf({ repeater: new Repeater(clock) })
+    outside.open.add(5)
+    receive(byTcp(INVITE), ALICE_TCP)
+    const [first] = toGroup.splice(0)
+    clock.advance(500)
+    t.same(toGroup.splice(0), [first])
+    receive(respond(parsed(first?.text ?? ''), 100) ?? '', B1, 'inside')
+    clock.advance(60_000)
+    t.same(toGroup.splice(0), [], 'it has been heard of')
+    t.equal(outside.sent.splice(0).length, 1, 'and the caller hears it')
+
+    receive(swap(byTcp(BYE), 'Route: X', `Route: ${flow(BOB, A_OUT)}`), ALICE_TCP)
+    clock.advance(60_000)
+    t.equal(outside.sent.splice(0).length, 5)
+    receive(swap(byTcp(BYE), 'Route: X', `Route: ${flow(tcpFlow(1), A_OUT)}`), ALICE_TCP)
+    clock.advance(60_000)
+    t.equal(inside.sent.splice(0).length, 5, 'also to another worker')
+
+    receive(byTcp(INVITE.replaceAll('INVITE', 'ACK')), ALICE_TCP)
+    receive(INVITE)
+    clock.advance(60_000)
+    t.equal(toGroup.length, 2, 'neither an ACK nor what came by UDP')
+    t.equal(clock.pending, 0)
+  },
+)
