@@ -6,6 +6,7 @@ import { createLogger } from '../src/ops/logging.ts'
 import { processContext } from './command-context.ts'
 import { addExplainCommand } from './explain.ts'
 import { reportFailure } from './failure.ts'
+import { addKeyCommands } from './key-commands.ts'
 import { addMapCommands } from './map-commands.ts'
 import { runNode } from './run-node.ts'
 import { addUserCommands } from './user-commands.ts'
@@ -89,6 +90,7 @@ function createProgram() {
   addMapCommands(program, context)
   addUserCommands(program, context)
   addExplainCommand(program, context)
+  addKeyCommands(program, context)
 
   const settings = program.command('config').description('look at the configuration')
   settings

@@ -51,7 +51,7 @@ begin
         using errcode = 'object_not_in_prerequisite_state', hint = 'wait until it is a minute old';
     end if;
     if ages.old_bindings > 0 then
-      raise exception '% registrations may still go by the key that a rotation would end, the last until %', ages.old_bindings, ages.old_until
+      raise exception '% registration(s) may still go by the key that a rotation would end, the last until %', ages.old_bindings, ages.old_until
         using errcode = 'object_not_in_prerequisite_state', hint = 'wait until they are refreshed, or force it';
     end if;
   end if;

@@ -56,6 +56,10 @@ export const errorCodes = {
     exit: exitStatus.failure,
     meaning: 'The database has its tables but no partition map: nobody owns the slots.',
   },
+  KEYS_IN_USE: {
+    exit: exitStatus.failure,
+    meaning: 'A rotation of the cluster keys was refused: nodes or registrations still need the old ones.',
+  },
   MIGRATION_FAILED: { exit: exitStatus.failure, meaning: 'A migration failed; nothing of it was applied.' },
   EMBEDDED_FAILED: {
     exit: exitStatus.failure,
