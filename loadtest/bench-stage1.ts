@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { cpus } from 'node:os'
-import { fileURLToPath } from 'node:url'
+import { extname, join } from 'node:path'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { Kamailio, kamailioVersion } from './kamailio.ts'
 import { cpuUs, processTree } from './process-cpu.ts'
@@ -56,7 +56,7 @@ class Load {
   }
 
   static async start(addresses: LoadAddresses): Promise<Load> {
-    return new Load(await started('stage1-load.ts', addresses))
+    return new Load(await started('stage1-load', addresses))
   }
 
   async run(order: LoadOrder): Promise<LoadResult> {
@@ -74,9 +74,10 @@ class Load {
   }
 }
 
-/** Starts a file of this folder and waits until it says that it is ready. */
-async function started(file: string, order: object): Promise<ChildProcess> {
-  const path = fileURLToPath(new URL(file, import.meta.url))
+/** Starts a file of this folder, compiled as this one is, and waits until it says that it is ready. */
+async function started(name: string, order: object): Promise<ChildProcess> {
+  const file = `${name}${extname(import.meta.filename)}`
+  const path = join(import.meta.dirname, file)
   const child = fork(path, [JSON.stringify(order)])
   const outcome = await Promise.race([
     once(child, 'message').then(() => undefined),
@@ -99,7 +100,7 @@ async function nodeServer(
 ): Promise<Server> {
   const outside = at(host, 5060)
   const member = order.role === 'edge' ? RESPONDER : ECHO
-  const child = await started('stage1-server.ts', { ...order, outside, inside: at(host, 5160), member })
+  const child = await started('stage1-server', { ...order, outside, inside: at(host, 5160), member })
   return {
     name,
     outside,
