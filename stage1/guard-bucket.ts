@@ -6,10 +6,10 @@ export class Bucket {
   #tokens: number
   #lastMs: number | undefined
 
-  /** @param rate messages a second */
+  /** @param rate messages a second; @param burst messages at once, at least one */
   constructor(rate: number, burst: number) {
     this.#rate = rate
-    this.#full = this.#tokens = burst * 1000
+    this.#full = this.#tokens = Math.max(1, burst) * 1000
   }
 
   /** @param price in thousandths of a message */

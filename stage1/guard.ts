@@ -17,6 +17,9 @@ export const KEEP_ALIVE_COST = 0.25
  * challenges before the first of them has registered: that many must not add up to a ban.
  */
 const CHALLENGE = OFFENCE / 32
+/** What strangers may send at once, in seconds of their rate: what comes at once has to fit into stage 2's socket buffer. */
+const STRANGERS_BURST_SEC = 0.25
+
 /** Of a registration: where there are many good phones, one with a wrong password must not matter. */
 const MAKES_UP_FOR = 2 * OFFENCE
 
@@ -85,8 +88,9 @@ export class Guard {
     this.#book = new SourceBook(config, (source) => this.#log.banEnded(source))
     this.#exempt = new Networks(config.exempt)
     this.#scanners = new ScannerNames(config.scanners)
-    this.#strangers = new Bucket(config.strangersPerSec, config.strangersPerSec)
-    this.#placeless = new Bucket(config.strangersPerSec / 2, config.strangersPerSec / 2)
+    const { strangersPerSec } = config
+    this.#strangers = new Bucket(strangersPerSec, strangersPerSec * STRANGERS_BURST_SEC)
+    this.#placeless = new Bucket(strangersPerSec / 2, (strangersPerSec / 2) * STRANGERS_BURST_SEC)
   }
 
   /** Of all that is remembered, whatever happens. */
