@@ -133,7 +133,7 @@ const guard = z.strictObject({
     1,
     10_000_000,
     20_000,
-    'Messages a second, per worker, of all sources together from which nobody has registered within two hours: a flood from forged sources ends here, and those who have registered do not notice.',
+    'Messages a second, per worker, of all sources together from which nobody has registered within two hours: a flood from forged sources ends here, and those who have registered do not notice. A quarter of it may come at once.',
   ),
   maxSources: whole(
     1_024,
