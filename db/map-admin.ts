@@ -134,6 +134,16 @@ export function removeGroup(db: Database, name: string, options?: EditOptions): 
   return edit(db, 'tandem.remove_group($1, $2)', [name], options)
 }
 
+/** Whether new requests for the users of a domain are redirected to their group. @throws as {@link assignSlots} */
+export function redirectDomain(
+  db: Database,
+  name: string,
+  redirect: boolean,
+  options?: EditOptions,
+): Promise<EditResult> {
+  return edit(db, 'tandem.redirect_domain($1, $2, $3)', [name, redirect], options)
+}
+
 /** Brings back the map of a version, as a new version. @throws as {@link assignSlots} */
 export function rollbackTo(db: Database, version: number, options?: EditOptions): Promise<EditResult> {
   return edit(db, 'tandem.rollback_to($1, $2)', [version], options)

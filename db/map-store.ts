@@ -39,7 +39,7 @@ const LOAD = {
   text: `select json_build_object(
   'version', (select version from tandem.map_state),
   'domains', (select coalesce(json_agg(json_build_object('name', name, 'realm', realm, 'hashBy', hash_by,
-    'callerAuth', caller_auth) order by name), '[]') from tandem.domain),
+    'callerAuth', caller_auth, 'redirect', redirect) order by name), '[]') from tandem.domain),
   'groups', (select coalesce(json_agg(json_build_object('name', name, 'state', state, 'databaseUrls', database_urls)
     order by name), '[]') from tandem.sip_group),
   'pins', (select coalesce(json_agg(json_build_object('kind', kind, 'value', value, 'group', group_name)

@@ -10,6 +10,7 @@ import {
   history,
   overview,
   pin,
+  redirectDomain,
   removeGroup,
   rollbackTo,
   splitRange,
@@ -133,6 +134,18 @@ function addEditing(map: Command, context: CommandContext): void {
     .argument('<user>', 'as `tandem map show` prints it')
     .addHelpText('after', "\nExample: tandem map unpin '+4930*'")
     .action((user: string, options: EditFlags) => edit(options, (db, how) => unpin(db, user, how)))
+  editCommand(map, 'domain')
+    .description('say how new requests for the users of a domain are served')
+    .argument('<domain>', 'name of the domain')
+    .addOption(
+      new Option('--redirect <state>', 'on: 302 to their group, for clients that follow it; off: passed on')
+        .choices(['on', 'off'])
+        .makeOptionMandatory(),
+    )
+    .addHelpText('after', '\nExample: tandem map domain example.com --redirect on')
+    .action((domain: string, { redirect, ...options }: EditFlags & { redirect: 'on' | 'off' }) =>
+      edit(options, (db, how) => redirectDomain(db, domain, redirect === 'on', how)),
+    )
   editCommand(map, 'rollback')
     .description('bring back the map of a version, as a new version')
     .argument('<version>', 'as `tandem map history` prints it', version)

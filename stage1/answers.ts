@@ -1,6 +1,9 @@
 import { randomInt } from 'node:crypto'
+import type { MemberRow } from '../src/partition/partition-map.ts'
 import { H } from '../src/sip/header.ts'
+import { formatHostPort } from '../src/sip/host.ts'
 import type { HeaderField } from '../src/sip/response.ts'
+import type { Uri } from '../src/sip/uri.ts'
 import type { Defect } from '../src/sip/validate.ts'
 
 /** Option tags that a Proxy-Require may name (RFC 3261 §16.3 step 5). */
@@ -19,6 +22,17 @@ export function nobodyServes(): Defect {
 }
 
 export const TOO_LARGE: Defect = { status: 513, reason: 'Message Too Large' }
+
+/**
+ * RFC 3261 §8.3: where the user's group is. The URI keeps its host, by which the group knows the domain; `maddr` says
+ * where to go with it (§19.1.1).
+ */
+export function redirection({ scheme, user, host, params }: Uri, { address, port }: MemberRow): Defect {
+  const place = `${user && `${user}@`}${formatHostPort(host, port)}`
+  const rest = params.replace(/;(?:maddr|transport|method|ttl)=[^;]*/gi, '')
+  const contact = `<${scheme}:${place}${rest};transport=udp;maddr=${formatHostPort(address, 0)}>`
+  return { status: 302, reason: 'Moved Temporarily', headers: [[H.contact, contact]] }
+}
 
 /** What no honest client does. */
 export const OFFENCES: ReadonlySet<number> = new Set([400, 403, 404])

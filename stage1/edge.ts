@@ -13,7 +13,7 @@ import { type Message, parseMessage } from '../src/sip/message.ts'
 import { answerTarget, respond } from '../src/sip/response.ts'
 import { Rewrite } from '../src/sip/rewrite.ts'
 import { checkMaxForwards, checkProxyRequire, checkRequest, type Defect } from '../src/sip/validate.ts'
-import { CAPABILITIES, nobodyServes, OFFENCES, SUPPORTED, TOO_LARGE } from './answers.ts'
+import { CAPABILITIES, nobodyServes, OFFENCES, redirection, SUPPORTED, TOO_LARGE } from './answers.ts'
 import { Branches } from './branch.ts'
 import { type Exit, Exits } from './exits.ts'
 import {
@@ -41,7 +41,11 @@ export interface EdgeOptions {
   readonly cluster: () => Cluster
   readonly tokens: FlowTokens
   /** The way to the member that serves a group now. */
-  readonly members: { serving(group: Group): Pick<MemberLink, 'send'> | undefined }
+  readonly members: {
+    serving(group: Group): (Pick<MemberLink, 'send'> & Partial<Pick<MemberLink, 'member'>>) | undefined
+    /** The way of a request by its method, where that makes a difference. */
+    wayOf?(group: Group, method: string): Pick<MemberLink, 'send'> | undefined
+  }
   /** Stands in front of the outside face; asked before anything is parsed. */
   readonly guard?: Pick<Guard, 'admits' | 'noteRequest' | 'noteRefused' | 'noteAnswer' | 'mayAnswerDefect'>
   /** Default: always. */
@@ -172,8 +176,12 @@ export class Edge {
         return this.#toOutside(passage, decision)
       case 'edge':
         return this.#toEdge(passage, decision)
+      case 'redirect':
+        return this.#redirect(passage, decision.group)
       case 'self':
         return this.#answer(passage)
+      case 'nobody':
+        return
       case 'refuse':
         return this.#refuse(passage, decision.defect)
     }
@@ -184,7 +192,7 @@ export class Edge {
     const { self, tokens, cluster } = this.#options
     const at = { self, tokens, cluster: cluster(), isOpen: this.#isOpen }
     const decision = routeRequest(request, source, face, at)
-    if (decision.to === 'self') return decision
+    if (decision.to === 'self' || decision.to === 'redirect' || decision.to === 'nobody') return decision
     const defect =
       checkMaxForwards(request) ??
       checkProxyRequire(request, SUPPORTED) ??
@@ -194,7 +202,10 @@ export class Edge {
 
   #toGroup(passage: Passage, decision: Onward & { to: 'group' }): void {
     const { members } = this.#options
-    const link = members.serving(decision.group)
+    const { requestMethod } = passage.request
+    const link = members.wayOf
+      ? members.wayOf(decision.group, requestMethod)
+      : members.serving(decision.group)
     if (!link) return this.#refuse(passage, nobodyServes())
     const map = `;map=${this.#options.cluster().map.version}`
     const text = this.#forwarder.copy(passage, decision, this.#exits.inside, map)
@@ -267,14 +278,21 @@ export class Edge {
     if (face === 'outside') this.#options.guard?.noteRefused(source)
   }
 
+  #redirect(passage: Passage, group: Group): void {
+    const member = this.#options.members.serving(group)?.member
+    const { uri } = passage.request
+    if (!member || !uri) this.#refuse(passage, nobodyServes())
+    else this.#reply(passage, redirection(uri, member))
+  }
+
   /** RFC 3261 §11: a request to the node itself. */
   #answer(passage: Passage): void {
     switch (passage.request.requestMethod) {
       case 'OPTIONS':
         return this.#reply(passage, { status: 200, reason: 'OK', headers: CAPABILITIES })
       case 'CANCEL':
-        // §9.2: we have no transactions.
-        return this.#refuse(passage, { status: 481, reason: 'Call/Transaction Does Not Exist' })
+        // §8.2.7: of what has been answered at once, there is nothing to be cancelled.
+        return
       default:
         return this.#refuse(passage, { status: 404, reason: 'Not Found' })
     }

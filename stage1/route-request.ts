@@ -40,8 +40,12 @@ export type Decision =
   | (Rerouting & { readonly to: 'outside'; readonly target: Endpoint; readonly bySize: boolean })
   /** To another worker of this node or of another, from our inside face. */
   | (Rerouting & { readonly to: 'edge'; readonly target: Endpoint })
+  /** Its client is told where the group that owns its user is. */
+  | { readonly to: 'redirect'; readonly group: Group }
   /** It is addressed to this node itself. */
   | { readonly to: 'self' }
+  /** It belongs to what has been answered here (RFC 3261 §8.2.7). */
+  | { readonly to: 'nobody' }
   | { readonly to: 'refuse'; readonly defect: Defect }
 
 const refuse = (status: number, reason: string): Decision => ({ to: 'refuse', defect: { status, reason } })
@@ -157,23 +161,32 @@ function findOwner(request: Message, requestUri: Uri | undefined, arrival: Arriv
   if (!requestUri) return refuse(400, 'Bad Request-URI')
   const maddr = requestUri.param('maddr')
   if (maddr !== undefined) return byMaddr(request, requestUri, maddr, arrival)
-  if (map.serves(requestUri.host)) return toGroupOf(requestUri, arrival.at) ?? { to: 'self' }
+  if (map.serves(requestUri.host)) return toGroupOf(requestUri, request, arrival) ?? { to: 'self' }
   if (isNode(requestUri, arrival.at.self.node))
     return requestUri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
   return leave(requestUri, 0, arrival)
 }
 
-function findRegistrar({ to }: Message, { at }: Arrival): Decision {
-  const uri = to?.uri
+function findRegistrar(request: Message, arrival: Arrival): Decision {
+  const uri = request.to?.uri
   if (!uri) return refuse(400, 'Bad To')
-  if (!at.cluster.map.serves(uri.host)) return refuse(403, 'Domain Not Served Here')
-  return toGroupOf(uri, at) ?? refuse(400, 'Bad To')
+  if (!arrival.at.cluster.map.serves(uri.host)) return refuse(403, 'Domain Not Served Here')
+  return toGroupOf(uri, request, arrival) ?? refuse(400, 'Bad To')
 }
 
 /** `undefined` for a URI without a user. */
-function toGroupOf(uri: Uri, { cluster: { map } }: Surroundings): Decision | undefined {
+function toGroupOf(uri: Uri, request: Message, { face, at }: Arrival): Decision | undefined {
   if (uri.user === '') return undefined
-  return { to: 'group', group: map.ownerOf(map.identityOf(uri)), routes: 0 }
+  const { map } = at.cluster
+  const group = map.ownerOf(map.identityOf(uri))
+  const isRedirected = face === 'outside' && map.redirects(uri.host)
+  return (isRedirected ? redirect(request, group) : undefined) ?? { to: 'group', group, routes: 0 }
+}
+
+/** New requests are redirected; what comes in a dialog that passed here before goes on as it did. */
+function redirect({ requestMethod, toTag }: Message, group: Group): Decision | undefined {
+  if (requestMethod === 'ACK' || (requestMethod === 'CANCEL' && toTag === undefined)) return { to: 'nobody' }
+  return toTag === undefined ? { to: 'redirect', group } : undefined
 }
 
 /** RFC 3261 §16.4: a `maddr` that names us has done its work; §16.5: any other is the one target. */

@@ -23,6 +23,8 @@ export interface DomainRow {
   readonly name: string
   readonly realm: string
   readonly hashBy: HashBy
+  /** Whether its clients are told where the group is, instead of being passed on. Default: false. */
+  readonly redirect?: boolean
 }
 
 export interface MemberRow {
@@ -86,6 +88,11 @@ export class PartitionMap {
   /** Whether we are responsible for a domain, given in lower case. */
   serves(domain: string): boolean {
     return this.#domains.has(domain)
+  }
+
+  /** Whether the users of a domain are redirected to their group. */
+  redirects(domain: string): boolean {
+    return this.#domains.get(domain)?.redirect === true
   }
 
   /** The realm in which the users of a domain authenticate. */

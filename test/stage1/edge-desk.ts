@@ -1,9 +1,21 @@
 import type { Cluster, EdgeNode } from '../../src/partition/cluster.ts'
 import { edgeWorker } from '../../src/partition/cluster.ts'
+import type { MemberRow } from '../../src/partition/partition-map.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { Edge, type EdgeOptions } from '../../stage1/edge.ts'
 import type { Face } from '../../stage1/route-request.ts'
-import { ALICE, batch, clusterOf, FakeTransport, parsed, requestLines, S1A, text, tokens } from './fixture.ts'
+import {
+  ALICE,
+  batch,
+  clusterOf,
+  FakeTransport,
+  MEMBERS,
+  parsed,
+  requestLines,
+  S1A,
+  text,
+  tokens,
+} from './fixture.ts'
 
 export interface DeskOptions extends Pick<EdgeOptions, 'guard' | 'stayInPath' | 'clock' | 'repeater'> {
   readonly self?: EdgeNode
@@ -12,6 +24,8 @@ export interface DeskOptions extends Pick<EdgeOptions, 'guard' | 'stayInPath' | 
   /** The group without a living member. */
   readonly down?: string
 }
+
+const firstOf = (group: string) => MEMBERS.find((member) => member.group === group) as MemberRow
 
 /** An edge between fake transports; groups `a` and `b` are served unless one is `down`. */
 export function edgeOf({ self = S1A, worker = 0, cluster = {}, down = '', ...more }: DeskOptions = {}) {
@@ -27,7 +41,9 @@ export function edgeOf({ self = S1A, worker = 0, cluster = {}, down = '', ...mor
     tokens,
     members: {
       serving: ({ name }) =>
-        name === down ? undefined : { send: (text) => toGroup.push({ group: name, text }) },
+        name === down
+          ? undefined
+          : { member: firstOf(name), send: (text) => toGroup.push({ group: name, text }) },
     },
     log: { debug: () => {} },
     ...more,

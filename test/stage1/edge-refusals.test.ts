@@ -74,7 +74,10 @@ t.test('RFC 3261 §11: OPTIONS to the node itself', async (t) => {
   const { one, receive, taken, counters } = edgeOf()
   const answer = one(wire('OPTIONS', 'sip:192.0.2.1:5060'))
   t.equal(statusOf(answer), 200)
-  t.match(answer, /\r\nAllow: INVITE, .*\r\nSupported: path, outbound\r\n/)
+  t.match(
+    answer,
+    /\r\nAccept: \*\/\*\r\nAllow: INVITE, .*\r\nSupported: path, outbound\r\nContent-Length: 0\r\n\r\n$/,
+  )
   t.equal(statusOf(one(wire('OPTIONS', 'sip:10.0.0.1:5160'), A1, 'inside')), 200)
   t.equal(counters.refused, 0)
   t.equal(statusOf(one(wire('INVITE', 'sip:192.0.2.1:5060'))), 404)

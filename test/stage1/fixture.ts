@@ -55,7 +55,10 @@ export const MEMBERS = [
 export function mapOf(members: readonly MemberRow[] = MEMBERS, version = 7): PartitionMap {
   return new PartitionMap({
     version,
-    domains: [{ name: 'example.com', realm: 'example.com', hashBy: 'user' }],
+    domains: [
+      { name: 'example.com', realm: 'example.com', hashBy: 'user' },
+      { name: 'direct.example', realm: 'direct.example', hashBy: 'user', redirect: true },
+    ],
     groups: [{ name: 'a' }, { name: 'b' }],
     members,
     // 555-1234 is in slot 2705, 5551234 in 3036.

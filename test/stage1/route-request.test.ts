@@ -67,8 +67,11 @@ function way({
       const by = transport === 'udp' ? '' : `${transport} `
       return `${decision.to} ${by}${address}:${port}${routes}`
     }
+    case 'redirect':
+      return `redirect ${decision.group.name}`
     case 'self':
-      return 'self'
+    case 'nobody':
+      return decision.to
     case 'refuse':
       return `${decision.defect.status} ${decision.defect.reason}`
   }
