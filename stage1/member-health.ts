@@ -3,10 +3,13 @@
  *
  * Two misses in a row take a member out and two good answers in a row bring it back, so that one lost datagram
  * changes nothing (hysteresis); a refused connection takes it out at once, since nobody listens there. The first good
- * answer after our own start suffices: there is no history to distrust. 503 means alive but not serving: loading or
- * draining.
+ * answer after our own start suffices: there is no history to distrust. 503 means alive but not serving: loading, or
+ * about to stop, which is `draining`; then it goes on with the transactions that it has.
  */
-export type MemberState = 'unknown' | 'up' | 'down' | 'not-serving'
+export type MemberState = 'unknown' | 'up' | 'down' | 'not-serving' | 'draining'
+
+/** What stage 2 says in its 503 while it drains, and while it stops. */
+const LEAVING = /^(?:draining|stopping)/i
 
 const MISSES_TO_DOWN = 2
 const ANSWERS_TO_UP = 2
@@ -47,7 +50,7 @@ export class MemberHealth {
     this.#misses = 0
     if (status >= 300) {
       this.#answers = 0
-      this.#become('not-serving', `answers ${status} ${reason}`)
+      this.#become(LEAVING.test(reason) ? 'draining' : 'not-serving', `answers ${status} ${reason}`)
       return
     }
     this.#answers++

@@ -18,6 +18,9 @@ export interface LinkOptions {
   onChange(member: MemberRow, state: MemberState, reason: string): void
 }
 
+/** How long a transaction may be open: timer C and, to the end of its last response, timer H (RFC 3261 §16.6 step 11, §17.2.1). */
+const OPEN_MS = 181_000 + 32_000
+
 /** The way to one stage-2 member: a connected socket, and what its probes tell. */
 export class MemberLink {
   readonly member: MemberRow
@@ -31,12 +34,23 @@ export class MemberLink {
   #timer: Timer | undefined
   #probes = 0
   #closed = false
+  #backAtMs = Number.NEGATIVE_INFINITY
 
   private constructor(member: MemberRow, options: LinkOptions) {
     this.member = member
     this.#endpoint = udpEndpoint(member)
     this.#options = options
-    this.health = new MemberHealth((state, reason) => options.onChange(member, state, reason))
+    let before: MemberState = 'unknown'
+    this.health = new MemberHealth((state, reason) => {
+      if (state === 'up' && before !== 'unknown') this.#backAtMs = options.clock.monotonicMs()
+      before = state
+      options.onChange(member, state, reason)
+    })
+  }
+
+  /** Whether it was away so short a time ago that others may still have open transactions of its users. */
+  get isJustBack(): boolean {
+    return this.#options.clock.monotonicMs() - this.#backAtMs < OPEN_MS
   }
 
   /** Resolves when the first probe is on its way, or when there is no way to the member now: it is tried again. */

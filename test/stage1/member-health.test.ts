@@ -58,3 +58,16 @@ t.test('503 means alive, but not serving', async (t) => {
   health.answered(200, 'OK')
   t.equal(health.state, 'up')
 })
+
+t.test('503 of a member that is about to stop: it goes on with what it has', async (t) => {
+  const { health, changes } = watched()
+  health.probing()
+  health.answered(200, 'OK')
+  for (const reason of ['Draining', 'Stopping']) {
+    health.probing()
+    health.answered(503, reason)
+    t.equal(health.state, 'draining')
+  }
+  health.refused()
+  t.same(changes, ['up: answers probes', 'draining: answers 503 Draining', 'down: connection refused'])
+})

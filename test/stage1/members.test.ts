@@ -17,9 +17,10 @@ class FakeSocket extends FakeTransport {
     this.events = events
   }
 
-  answer(status = 200): void {
+  answer(status = 200, reason?: string): void {
     const probe = this.sent.findLast(({ text }) => text.startsWith('OPTIONS'))
-    if (probe) this.events.onMessages(batch(probe.to, respond(parsed(probe.text), status) ?? ''), this)
+    const answer = probe && respond(parsed(probe.text), status, reason === undefined ? {} : { reason })
+    if (probe && answer) this.events.onMessages(batch(probe.to, answer), this)
   }
 
   refuse(): void {
@@ -101,6 +102,36 @@ test('before the first answers the first member is tried, but one that answers g
   t.equal(serving('a'), 'a2')
   clock.advance(1000)
   t.equal(serving('b'), undefined, 'not for long')
+})
+
+test('CANCEL and ACK reach a member that drains too, and one that gave way; new work does not', async (t, made) => {
+  const { members, clock, socketOf } = made
+  await members.adopt(mapOf())
+  for (const node of ['a1', 'a2']) socketOf(node).answer()
+  let sent = 0
+  const reached = (method: string) => {
+    const request = `${method} ${++sent}`
+    members.wayOf({ name: 'a' } as Group, method)?.send(request)
+    return ['a1', 'a2'].filter((node) => socketOf(node).sent.at(-1)?.text === request)
+  }
+  t.same([reached('INVITE'), reached('CANCEL')], [['a1'], ['a1']])
+  socketOf('a1').answer(503, 'Draining')
+  t.same([reached('INVITE'), reached('CANCEL'), reached('ACK')], [['a2'], ['a1', 'a2'], ['a1', 'a2']])
+  socketOf('a2').answer(503, 'Stopping')
+  t.same([reached('INVITE'), reached('CANCEL')], [[], ['a1', 'a2']])
+  socketOf('a1').answer(503, 'Loading')
+  t.same(reached('CANCEL'), ['a2'], 'one that loads has nothing open')
+
+  for (let i = 0; i < 2; i++) {
+    clock.advance(500)
+    for (const node of ['a1', 'a2']) socketOf(node).answer()
+  }
+  t.same([reached('INVITE'), reached('CANCEL')], [['a1'], ['a1', 'a2']], 'a1 is back')
+  for (let i = 0; i < 430; i++) {
+    clock.advance(500)
+    for (const node of ['a1', 'a2']) socketOf(node).answer()
+  }
+  t.same(reached('CANCEL'), ['a1'], 'by now nothing of then is open')
 })
 
 test('a new map keeps health, opens what is new and closes what is gone', async (t, made) => {
