@@ -4,7 +4,7 @@ import type { Database } from './database.ts'
 export interface RefreshPoint {
   /** The last change number given out. */
   readonly last: number
-  /** pg_snapshot taken after that, as text: `xmin:xmax:running,running,…` */
+  /** The transactions after that, as text: `xmin:next:running,running,…`; from `next` on none has begun. */
   readonly running: string
 }
 
@@ -18,8 +18,9 @@ export interface RefreshPoint {
  * back to the number that had been given out before that transaction was first seen.
  *
  * It rests on two orders: a writer has its transaction id before it takes a number (`tandem.next_rev`), and a reader
- * takes its snapshot after it has read the last number (`tandem.refresh_point`). So a transaction that a look does
- * not know as running or ended takes all its numbers after that look.
+ * reads the last number, then takes a transaction id of its own, and then its snapshot (`tandem.refresh_point`). So a
+ * transaction that a look does not know as running or ended takes all its numbers after that look. A snapshot alone
+ * does not know the newest of those that run.
  */
 export class RevCursor {
   #last = 0

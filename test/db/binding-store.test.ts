@@ -284,3 +284,19 @@ t.test('a registration that is refreshed stays on its page', async (t) => {
   // The first of them still have to make room on their pages.
   t.ok(stat && stat.hot > 500, `${stat?.hot} of 1000 updates are HOT`)
 })
+
+t.test('nor is the newest transaction of all, which no snapshot lists', async (t) => {
+  const late = new pg.Client(url)
+  await late.connect()
+  t.teardown(() => late.end())
+  await writeBindings(db, [binding({ key: 'slow' })])
+  const cursor = await startCursor(db)
+  const keys = async () => (await readBindingsSince(db, cursor, ALL_SLOTS)).map(({ key }) => key)
+  await keys()
+  await late.query(`begin; update tandem.binding set contact = 'sip:late@h' where key = 'slow'`)
+  t.same(await keys(), [])
+  t.same(await keys(), [])
+  await late.query('commit')
+  t.same(await keys(), ['slow'])
+  t.same(await keys(), [])
+})
