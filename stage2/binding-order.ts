@@ -10,6 +10,14 @@ export function replaces(next: BindingRow, row: BindingRow): boolean {
 const stands = (row: BindingRow, atMs: number): boolean =>
   row.deleted ? row.changedAt > atMs - REMOVAL_HOLDS_MS : row.expiresAt > atMs
 
+/** What the removal of all contacts of an AOR makes of those that it is of, too; nothing for any other row. */
+export function removedWith(removal: BindingRow, rows: readonly BindingRow[]): BindingRow[] {
+  const { callId, cseq, changedAt } = removal
+  return rows
+    .filter((row) => row.expiresAt > changedAt && !row.deleted && isRemovedBy(row, removal))
+    .map((row) => ({ ...row, callId, cseq, changedAt, expiresAt: changedAt, deleted: true }))
+}
+
 /** Whether the removal of all contacts of an AOR (a row with key {@link ALL_CONTACTS}) is of this one, too. */
 export function isRemovedBy(row: BindingRow, removal: BindingRow): boolean {
   if (removal.key !== ALL_CONTACTS || !removal.deleted) return false

@@ -1,10 +1,12 @@
 import type { BindingRow, WriteResult } from '../db/binding-store.ts'
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { Logger } from '../src/ops/logging.ts'
-import type { Spool } from './spool.ts'
+import type { Spool, SpooledRows } from './spool.ts'
 
 /** Between two attempts to reach PostgreSQL while it is away. */
 const RETRY_MS = 500
+/** Rows in one statement. */
+const BATCH = 250
 
 /** What became of rows: what PostgreSQL made of them, or that they are in the spool. */
 export type Written = WriteResult | 'spooled'
@@ -145,7 +147,7 @@ export class BindingWriter {
     }
     while (!spool.isEmpty && !this.#stopped) {
       const before = this.#drainedTo
-      for await (const { rows, end } of spool.read(before)) {
+      for await (const { rows, end } of together(spool.read(before))) {
         await this.#writeLate(rows)
         this.#drainedTo = end
         if (this.#stopped) return
@@ -211,4 +213,19 @@ export class BindingWriter {
       }
     })
   }
+}
+
+/** Records of the spool in larger pieces: where the disk was quick each has few rows. */
+async function* together(records: AsyncIterable<SpooledRows>): AsyncGenerator<SpooledRows, void, void> {
+  let rows: BindingRow[] = []
+  let end = 0
+  for await (const record of records) {
+    if (rows.length > 0 && rows.length + record.rows.length > BATCH) {
+      yield { rows, end }
+      rows = []
+    }
+    rows.push(...record.rows)
+    end = record.end
+  }
+  if (rows.length > 0) yield { rows, end }
 }

@@ -17,12 +17,14 @@ import type { Group } from '../src/partition/partition-map.ts'
 import { NonceMint } from '../src/sip/nonce.ts'
 import { TransactionLayer } from '../src/sip/transaction/layer.ts'
 import { Authenticator } from './authenticator.ts'
+import { DirectClients } from './direct-clients.ts'
 import { HandOver } from './hand-over.ts'
 import { Member } from './member.ts'
 import { Probers } from './probers.ts'
 import { ProxyCore } from './proxy-core.ts'
 import { Registrar } from './registrar.ts'
 import type { Serve } from './serve.ts'
+import { Standstill } from './standstill.ts'
 import { Store } from './store.ts'
 import { Takeover } from './takeover.ts'
 
@@ -59,7 +61,9 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
   const store = await Store.open({ db, config, clock, log, onHealth: () => void tellHealth() })
   const { location, directory, refresher, commits } = store
 
-  const member = new Member({ cluster, log })
+  const standstill = new Standstill(clock)
+  const directClients = new DirectClients(stage2.directClients)
+  const member = new Member({ cluster, directClients, log })
   log.info({ udp: udpImplementation(config.net.udp) }, 'how UDP is driven')
   const transport = await openUdp(
     { ...stage2.listen, option: 'stage2.listen', choice: config.net.udp },
@@ -91,6 +95,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     probers,
     layer,
     transport,
+    standstill,
     registrar: new Registrar({
       serve,
       authenticator,
@@ -148,6 +153,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     // A map that came in force meanwhile.
     void refresher.adopt(sharesOf(node, cluster()))
     store.start()
+    standstill.start()
     member.state = 'serving'
     const told = tellHealth()
     // PostgreSQL, which would have to be waited for, is away.
@@ -164,6 +170,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
         await probers.allTold(DRAIN_LIMIT_MS)
       }
       member.state = 'stopping'
+      standstill.stop()
       membership.onChange = () => {}
       await store.close()
       await membership.leave()

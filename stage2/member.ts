@@ -11,11 +11,13 @@ import type { TransactionLayer, TransactionUser } from '../src/sip/transaction/l
 import type { ServerTransaction, ServerUser } from '../src/sip/transaction/server-transaction.ts'
 import { parseUri } from '../src/sip/uri.ts'
 import { checkRequest, checkResponse, type Defect } from '../src/sip/validate.ts'
+import { DirectClients } from './direct-clients.ts'
 import { type Aor, aorOf } from './directory.ts'
 import type { HandOver } from './hand-over.ts'
 import type { Probers } from './probers.ts'
 import type { ProxyCore } from './proxy-core.ts'
 import type { Registrar } from './registrar.ts'
+import type { Standstill } from './standstill.ts'
 import type { Takeover } from './takeover.ts'
 
 /**
@@ -32,10 +34,14 @@ export interface MemberParts {
   readonly handOver: HandOver
   readonly probers: Probers
   readonly transport: Transport
+  /** Tells when this process has just stood still. */
+  readonly standstill?: Pick<Standstill, 'isRecent'>
 }
 
 export interface MemberOptions {
   readonly cluster: () => Cluster
+  /** Who may speak to it besides the cluster. */
+  readonly directClients?: DirectClients
   readonly log: Logger
 }
 
@@ -75,11 +81,13 @@ export class Member implements TransactionUser {
   }
 
   #message(text: string, source: Endpoint): void {
-    if (!this.trusts(source)) {
+    const isInsider = this.trusts(source)
+    if (!isInsider && this.#options.directClients?.has(source) !== true) {
       this.counters.untrusted++
       return
     }
-    const message = parseMessage(text)
+    const said = parseMessage(text)
+    const message = said && !isInsider ? DirectClients.heard(said) : said
     if (!message) this.counters.malformed++
     else if (!message.isRequest) this.#response(message, source)
     else if (this.#isForUs(message)) this.#answerProbe(message, source)
@@ -149,6 +157,9 @@ export class Member implements TransactionUser {
     if (verdict === 'taken') return
     // RFC 3261 §9.2. Not §16.10: what is forwarded statelessly here has been taken, so no target could match it.
     if (isCancel) return this.#refuse(request, source, NO_TRANSACTION)
+    // A copy of it may have been answered by whoever took over, and the phone may have registered elsewhere since.
+    if (request.requestMethod === 'REGISTER' && this.#parts.standstill?.isRecent)
+      return this.#refuse(request, source, STOOD_STILL)
     const work =
       request.requestMethod === 'REGISTER'
         ? registrar.register(request, source, aor)
@@ -201,6 +212,7 @@ const UNREADY = {
   draining: { status: 503, reason: 'Draining', headers: [[H.retryAfter, '1']] },
   stopping: { status: 503, reason: 'Stopping', headers: [[H.retryAfter, '1']] },
 } as const satisfies Record<MemberState, Defect | undefined>
+const STOOD_STILL: Defect = { status: 503, reason: 'Stood Still', headers: [[H.retryAfter, '1']] }
 /** Two members that give each other the same user have different maps: whoever sent it will know better in a moment. */
 const NOT_OURS: Defect = { status: 503, reason: 'Not The Owner', headers: [[H.retryAfter, '1']] }
 const BAD_TO: Defect = { status: 400, reason: 'Bad To' }

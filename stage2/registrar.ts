@@ -1,4 +1,4 @@
-import type { BindingRow } from '../db/binding-store.ts'
+import { ALL_CONTACTS, type BindingRow } from '../db/binding-store.ts'
 import type { Clock } from '../src/ops/clock.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
@@ -8,6 +8,7 @@ import type { HeaderField } from '../src/sip/response.ts'
 import type { ServerTransaction } from '../src/sip/transaction/server-transaction.ts'
 import { checkRequire } from '../src/sip/validate.ts'
 import type { Authenticator } from './authenticator.ts'
+import { removedWith } from './binding-order.ts'
 import { NotDurable } from './binding-writer.ts'
 import type { Aor } from './directory.ts'
 import type { GroupCommit } from './group-commit.ts'
@@ -76,10 +77,12 @@ export class Registrar {
       rows: changes,
       committed: ({ rev, newer }) => {
         for (const row of changes) location.settle(row, newer.find(isOf(row)) ?? { ...row, rev })
+        this.#removeOthers(changes)
         onDurable()
       },
       spooled: () => {
         for (const row of changes) location.keep(row)
+        this.#removeOthers(changes)
         onDurable()
       },
       failed: (error) => {
@@ -91,6 +94,18 @@ export class Registrar {
         onFailed()
       },
     })
+  }
+
+  /** A removal of all contacts is also of those that came to be known while it was being written. */
+  #removeOthers(changes: readonly BindingRow[]): void {
+    const { location } = this.#options
+    for (const removal of changes) {
+      if (removal.key !== ALL_CONTACTS) continue
+      for (const row of removedWith(removal, location.rows(removal.aor))) {
+        location.put(row)
+        location.keep(row)
+      }
+    }
   }
 
   /** §10.3 step 8, RFC 3327 §5.3. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ALL_CONTACTS, type BindingRow, writeBindings } from '../db/binding-store.ts'
+import { type BindingRow, writeBindings } from '../db/binding-store.ts'
 import type { Database } from '../db/database.ts'
 import { isAway } from '../db/database-error.ts'
 import { purge } from '../db/purge-store.ts'
@@ -9,12 +9,12 @@ import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { TandemError } from '../src/ops/errors.ts'
 import type { Logger } from '../src/ops/logging.ts'
-import { isRemovedBy, replaces } from './binding-order.ts'
+import { isRemovedBy, removedWith, replaces } from './binding-order.ts'
 import { BindingWriter, type WriterState } from './binding-writer.ts'
 import { Directory } from './directory.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Health } from './health.ts'
-import { isLive, Location } from './location.ts'
+import { Location } from './location.ts'
 import { Refresher } from './refresher.ts'
 import { loadSnapshot, type SnapshotHead, saveSnapshot } from './snapshot.ts'
 import { Spool } from './spool.ts'
@@ -195,9 +195,7 @@ export class Store {
     const rows = location.rows(row.aor)
     const known = rows.find(({ key }) => key === row.key)
     if ((known && !replaces(row, known)) || rows.some((other) => isRemovedBy(row, other))) return
-    const removed = rows.filter((other) => isLive(other, row.changedAt) && isRemovedBy(other, row))
-    const tombstones = removed.map((other) => ({ ...row, key: other.key, contact: other.contact }))
-    for (const change of [row, ...(row.key === ALL_CONTACTS ? tombstones : [])]) {
+    for (const change of [row, ...removedWith(row, rows)]) {
       location.put(change)
       location.keep(change)
     }
