@@ -302,6 +302,11 @@ const stage2 = z.strictObject({
     '127.0.0.1:5071',
     'Where the member listens for stage 1 and for other groups. Keep it off the public network.',
   ),
+  directClients: key(
+    z.array(z.string().refine(isNetwork)).max(1_000).default([]),
+    'Networks whose clients may speak to the member directly, so that they can follow the redirection of a domain (`tandem map domain --redirect on`); all others only through stage 1.',
+    'a list of addresses and networks such as 192.0.2.0/24 or 2001:db8::/48',
+  ),
   expires: expires.prefault({}),
   maxContacts: whole(1, 1_000, 10, 'Contacts that one address of record may have at a time.'),
   digestAlgorithms: key(

@@ -1,0 +1,66 @@
+import { pino } from 'pino'
+import t from 'tap'
+import { H } from '../../src/sip/header.ts'
+import { type Message, parseMessage } from '../../src/sip/message.ts'
+import { DirectClients } from '../../stage2/direct-clients.ts'
+import { Member, type MemberParts } from '../../stage2/member.ts'
+import { edgeInside, here, testCluster, udp } from '../support/cluster.ts'
+import { batchOf } from '../support/fake-transport.ts'
+
+t.test('by networks and addresses of both versions of IP', async (t) => {
+  const clients = new DirectClients(['192.0.2.0/24', '198.51.100.7', '2001:db8:5::/48', '2001:db8::7'])
+  for (const address of ['192.0.2.1', '192.0.2.255', '198.51.100.7', '2001:db8:5:9::1', '2001:db8::7'])
+    t.ok(clients.has({ address }), address)
+  for (const address of ['192.0.3.1', '198.51.100.8', '2001:db8:6::1', '2001:db8::8', ''])
+    t.notOk(clients.has({ address }), address)
+  t.notOk(new DirectClients([]).has({ address: '192.0.2.1' }))
+})
+
+t.test('what only our own side may say is not heard from them', async (t) => {
+  const read = (...lines: string[]) => {
+    const message = parseMessage(
+      ['REGISTER sip:example.com SIP/2.0', 'Call-ID: 1', ...lines, '', 'body'].join('\r\n'),
+    )
+    if (!message) throw new Error('no message')
+    return message
+  }
+  const plain = read('X: y')
+  t.equal(DirectClients.heard(plain), plain, 'nothing is done where nothing is to be done')
+  const heard = DirectClients.heard(
+    read(
+      'Path: <sip:a>',
+      'path: <sip:b>',
+      'X: y',
+      'Route: <sip:c;lr>',
+      'P-Asserted-Identity: <sip:boss@example.com>',
+    ),
+  )
+  t.equal(heard.text, plain.text)
+  t.equal(heard.value(H.callId), '1')
+})
+
+t.test('a member hears them, without what they may not say, and nobody else', async (t) => {
+  const heard: string[] = []
+  const member = new Member({
+    cluster: () => testCluster(),
+    directClients: new DirectClients(['198.51.100.0/24']),
+    log: pino({ level: 'silent' }),
+  })
+  member.attach({
+    layer: { receive: ({ text }: Message) => heard.push(text) },
+    takeover: { whenFresh: (serve: () => void) => serve() },
+    transport: { local: here },
+  } as unknown as MemberParts)
+  member.state = 'serving'
+  const request = (via: string, path = '') =>
+    `REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP ${via};branch=z9hG4bK1\r\n${path}From: <sip:a@example.com>;tag=1\r\n` +
+    'To: <sip:a@example.com>\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n'
+  const PATH = 'Path: <sip:192.0.2.60:5160;lr>\r\n'
+  const receive = (address: string) => member.receive(batchOf(udp(address), request(address, PATH)))
+  receive('198.51.100.7')
+  receive(edgeInside.address)
+  receive('203.0.113.7')
+  t.strictSame(heard, [request('198.51.100.7'), request(edgeInside.address, PATH)])
+  t.equal(member.counters.untrusted, 1)
+  t.notOk(member.trusts(udp('198.51.100.7')), 'transactions are told apart by where they come from')
+})
