@@ -22,7 +22,7 @@ const clock = new WheelClock()
 const log = pino({ level: 'silent' })
 
 /** Without limits, so that what is measured is the admission. */
-const open = { ...config, rate: 1_000_000, burst: 1_000_000, strangersPerSec: 10_000_000 }
+const open = { ...config, rate: 1_000_000, burst: 1_000_000, strangersRate: 10_000_000 }
 
 /** The addresses as a socket gives them, each a flat string: one that was joined takes a detour at every character. */
 const at = (address: string): Endpoint => ({
@@ -113,7 +113,7 @@ function forged(): {
   globalThis.gc?.()
   const heapPerSource = (process.memoryUsage().heapUsed - heap) / FORGED
   guard.close()
-  const strict = new Guard({ config: { ...config, strangersPerSec: 1 }, clock, log })
+  const strict = new Guard({ config: { ...config, strangersRate: 1 }, clock, log })
   const droppedNs = timeOf(FORGED, () => sources.forEach(admission(strict)))
   strict.close()
   return { firstNs, fullNs, droppedNs, bytes: guard.bytes, heapPerSource }

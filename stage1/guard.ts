@@ -88,9 +88,9 @@ export class Guard {
     this.#book = new SourceBook(config, (source) => this.#log.banEnded(source))
     this.#exempt = new Networks(config.exempt)
     this.#scanners = new ScannerNames(config.scanners)
-    const { strangersPerSec } = config
-    this.#strangers = new Bucket(strangersPerSec, strangersPerSec * STRANGERS_BURST_SEC)
-    this.#placeless = new Bucket(strangersPerSec / 2, (strangersPerSec / 2) * STRANGERS_BURST_SEC)
+    const { strangersRate } = config
+    this.#strangers = new Bucket(strangersRate, strangersRate * STRANGERS_BURST_SEC)
+    this.#placeless = new Bucket(strangersRate / 2, (strangersRate / 2) * STRANGERS_BURST_SEC)
   }
 
   /** Of all that is remembered, whatever happens. */

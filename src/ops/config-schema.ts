@@ -129,7 +129,7 @@ const guard = z.strictObject({
     'Messages a second that one source (an IPv4 address or an IPv6 /64) may send for long, per worker; what is over it is dropped without an answer. A keep-alive counts a quarter.',
   ),
   burst: whole(1, 1_000_000, 1_000, 'Messages that one source may send at once, per worker.'),
-  strangersPerSec: whole(
+  strangersRate: whole(
     1,
     10_000_000,
     20_000,
@@ -139,7 +139,7 @@ const guard = z.strictObject({
     1_024,
     16_777_216,
     262_144,
-    'Sources that a worker remembers, rounded up to a power of two, at 32 bytes each. When all places are held by registered sources and such as are over their rate, newcomers have half of strangersPerSec in common.',
+    'Sources that a worker remembers, rounded up to a power of two, at 32 bytes each. When all places are held by registered sources and such as are over their rate, newcomers have half of strangersRate in common.',
   ),
   banAfter: whole(
     0,

@@ -131,7 +131,7 @@ t.test('who keeps to the rate is never refused, for weeks', async (t) => {
 })
 
 t.test('strangers have a rate in common, of which registered sources know nothing', async (t) => {
-  const gate = new Gate({ strangersPerSec: 100 })
+  const gate = new Gate({ strangersRate: 100 })
   gate.register()
   t.equal(gate.flood(500), 24, 'a quarter of a second; the registration was one of them')
   t.equal(gate.admitted(19), 19)
@@ -144,7 +144,7 @@ t.test('strangers have a rate in common, of which registered sources know nothin
 })
 
 t.test('only a registration proves a source', async (t) => {
-  const gate = new Gate({ strangersPerSec: 20 })
+  const gate = new Gate({ strangersRate: 20 })
   gate.guard.admits(PHONE)
   gate.guard.noteAnswer(PHONE, 200, 'OPTIONS')
   gate.guard.noteAnswer(PHONE, 200, 'INVITE')
@@ -157,7 +157,7 @@ t.test('only a registration proves a source', async (t) => {
 t.test(
   'a million forged sources: memory stays, registered ones are served, a limit is not forgotten',
   async (t) => {
-    const gate = new Gate({ maxSources: 4096, strangersPerSec: 10_000_000, burst: 20, rate: 10 })
+    const gate = new Gate({ maxSources: 4096, strangersRate: 10_000_000, burst: 20, rate: 10 })
     const { bytes } = gate.guard
     const phones = Array.from({ length: 1000 }, (_, i) => udp(`203.0.${113 + (i >> 8)}.${i & 255}`, 5060))
     for (const phone of phones) gate.register(phone)
@@ -177,7 +177,7 @@ t.test(
 )
 
 t.test('no place left: newcomers share half of what strangers have', async (t) => {
-  const gate = new Gate({ maxSources: 1024, strangersPerSec: 1000 })
+  const gate = new Gate({ maxSources: 1024, strangersRate: 1000 })
   // All registered within two hours, so none of them goes; each gets its place by force.
   for (let i = 0; i < 3000; i++) {
     gate.register(forged(i))
@@ -351,7 +351,7 @@ t.test('banAfter 0: no ban for offences', async (t) => {
 })
 
 t.test('exempt networks are not judged', async (t) => {
-  const gate = new Gate({ exempt: ['198.51.100.0/24'], maxSources: 1024, strangersPerSec: 10 })
+  const gate = new Gate({ exempt: ['198.51.100.0/24'], maxSources: 1024, strangersRate: 10 })
   gate.flood(10_000)
   t.equal(gate.admitted(10_000), 10_000)
   gate.guard.noteAnswer(OTHER, 200, 'REGISTER')
@@ -388,7 +388,7 @@ t.test('a malformed request is answered once a second for each source', async (t
 })
 
 t.test('an attack cannot ban so many that there is no place left', async (t) => {
-  const gate = new Gate({ maxSources: 1024, strangersPerSec: 1_000_000 })
+  const gate = new Gate({ maxSources: 1024, strangersRate: 1_000_000 })
   for (let i = 0; i < 10_000; i++) {
     gate.guard.admits(forged(i))
     gate.guard.noteRequest(SCANNER, forged(i))
@@ -402,7 +402,7 @@ t.test('an attack cannot ban so many that there is no place left', async (t) => 
 })
 
 t.test('a ban outlasts a flood of newcomers', async (t) => {
-  const gate = new Gate({ maxSources: 1024, strangersPerSec: 10_000_000, rate: 1000 })
+  const gate = new Gate({ maxSources: 1024, strangersRate: 10_000_000, rate: 1000 })
   gate.guard.admits(PHONE)
   gate.offend(60)
   for (let i = 0; i < 100_000; i += 100) {
