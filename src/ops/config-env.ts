@@ -42,10 +42,12 @@ function fromText({ kind }: ConfigKey, text: string): unknown {
     case 'number':
       return toNumber(text)
     case 'words':
-      return text
-        .split(/[\s,]+/)
-        .filter(Boolean)
-        .map(toNumber)
+      return text.trim() === NO_WORDS
+        ? []
+        : text
+            .split(/[\s,]+/)
+            .filter(Boolean)
+            .map(toNumber)
     case 'urls':
       // A password may hold a comma: only one before the next URL separates.
       return text.split(/\s+|,(?=\s*postgres(?:ql)?:)/).filter(Boolean)
@@ -71,6 +73,8 @@ function put(values: Record<string, unknown>, path: readonly string[], value: un
 }
 
 const PREFIX = 'TANDEM_'
+/** Says in a variable, which counts as not set when it is empty, that a list is to be empty. */
+const NO_WORDS = 'none'
 
 function unknownVariable(variable: string, known: readonly string[]): string {
   // The prefix is not compared: it would make everything look alike.
@@ -86,13 +90,17 @@ function unknownVariable(variable: string, known: readonly string[]): string {
 export function toEnvironment(config: Config): Record<string, string> {
   return Object.fromEntries(
     configKeys
-      .map((key): [string, string] => [key.variable, toText(valueAt(config, key.path))])
+      .map((key): [string, string] => [key.variable, variableText(key, valueAt(config, key.path))])
       .filter(([, text]) => text !== ''),
   )
 }
 
 function valueAt(config: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((section, name) => (section as Record<string, unknown>)[name], config)
+}
+
+function variableText({ kind }: ConfigKey, value: unknown): string {
+  return kind === 'words' && Array.isArray(value) && value.length === 0 ? NO_WORDS : toText(value)
 }
 
 function toText(value: unknown): string {

@@ -40,7 +40,7 @@ const SCANNERS = [
   'siparmyknife',
   'iWar',
   'SIVuS',
-  'Nmap NSE',
+  'Nmap',
 ]
 
 const WILDCARD = /^(?:0\.0\.0\.0|[0:]+)$/
@@ -155,14 +155,17 @@ const guard = z.strictObject({
     'How long a ban lasts, in seconds: all that comes from the source is dropped unread.',
   ),
   scanners: key(
-    z.array(z.string().min(3).max(64)).max(200).default(SCANNERS),
+    z
+      .array(z.string().regex(/^[^\s,]{3,64}$/))
+      .max(200)
+      .default(SCANNERS),
     'What the User-Agent of a scanner contains, in any case: its request is not answered, and its source banned at once, unless somebody has registered from there.',
-    'a list of texts of 3 to 64 characters',
+    'a list of words of 3 to 64 characters, `none` for none in the variable',
   ),
   exempt: key(
     z.array(z.string().refine(isNetwork)).max(1_000).default(['127.0.0.0/8', '::1']),
     'Networks that the guard lets through unjudged: trunks, own probes and, by default, this host itself. An IPv6 network smaller than /64 counts as its /64.',
-    'a list of addresses and networks such as 192.0.2.0/24 or 2001:db8::/48',
+    'a list of addresses and networks such as 192.0.2.0/24 or 2001:db8::/48, `none` for none in the variable',
   ),
 })
 
@@ -305,7 +308,7 @@ const stage2 = z.strictObject({
   directClients: key(
     z.array(z.string().refine(isNetwork)).max(1_000).default([]),
     'Networks whose clients may speak to the member directly, so that they can follow the redirection of a domain (`tandem map domain --redirect on`); all others only through stage 1.',
-    'a list of addresses and networks such as 192.0.2.0/24 or 2001:db8::/48',
+    'a list of addresses and networks such as 192.0.2.0/24 or 2001:db8::/48, `none` for none in the variable',
   ),
   expires: expires.prefault({}),
   maxContacts: whole(1, 1_000, 10, 'Contacts that one address of record may have at a time.'),

@@ -140,10 +140,31 @@ t.test('workers: as many as configured, or one for each core', async (t) => {
 
 t.test('a configuration goes through the environment of another process unharmed', async (t) => {
   const config = accepted(
-    'node: a1\ndatabase: { url: ["postgres://a:p,q@h/x", "postgres://b@i/x"] }\nstage1: { edge: "[::1]:5060" }\nup: { dataDir: "a b" }',
+    'node: a1\ndatabase: { url: ["postgres://a:p,q@h/x", "postgres://b@i/x"] }\nstage1: { edge: "[::1]:5060", guard: { exempt: [], scanners: [x-1, "(y"] } }\nup: { dataDir: "a b" }',
   )
+  t.same(config.stage1.guard.exempt, [])
   t.same(loadConfig({ env: toEnvironment(config) }), config)
   t.same(loadConfig({ env: toEnvironment(loadConfig({ env: {} })) }), loadConfig({ env: {} }))
+})
+
+t.test('networks and names of scanners', async (t) => {
+  const guard = (yaml: string) => `stage1: { guard: { ${yaml} } }`
+  const { exempt } = accepted(guard('exempt: [192.0.2.0/24, 10.0.0.1, "2001:db8::/32", "::1", 0.0.0.0/0]'))
+    .stage1.guard
+  t.equal(exempt.length, 5)
+  for (const bad of [
+    '192.0.2.0/33',
+    '192.0.2.0/',
+    '192.0.2/24',
+    '"2001:db8::/129"',
+    'example.com',
+    '1.2.3.4/8/8',
+  ])
+    t.equal(refusal(guard(`exempt: [${bad}]`)).code, 'CONFIG_INVALID', bad)
+  for (const bad of ['xy', '"two words"', '"a,bc"', '""'])
+    t.equal(refusal(guard(`scanners: [${bad}]`)).code, 'CONFIG_INVALID', bad)
+  const env = { TANDEM_STAGE1_GUARD_EXEMPT: 'none', TANDEM_STAGE1_GUARD_SCANNERS: 'abc, def' }
+  t.match(loadConfig({ env }).stage1.guard, { exempt: [], scanners: ['abc', 'def'] })
 })
 
 t.test('unknown keys, with what was probably meant', async (t) => {
