@@ -81,6 +81,7 @@ const startPool: Start = async (config, membership, log) => {
     fork: forkWorker,
   })
   await pool.start()
+  log.info({ pids: pool.pids }, 'all workers forward')
   return {
     get mapVersion() {
       return pool.mapVersion

@@ -69,8 +69,9 @@ export class WorkerPool {
     return Math.min(...this.#workers.map(({ mapVersion }) => mapVersion))
   }
 
-  pidOf(number: number): number | undefined {
-    return this.#supervisor.pidOf(`worker ${number}`)
+  /** By worker number; undefined for one that is dead at the moment. */
+  get pids(): (number | undefined)[] {
+    return this.#names.map((name) => this.#supervisor.pidOf(name))
   }
 
   async close(): Promise<void> {

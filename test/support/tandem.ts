@@ -17,7 +17,12 @@ export interface TandemOptions {
   /** Of one that it neither starts nor stops, in place of its own. */
   readonly databaseUrl?: string
   readonly dataDir: string
+  /** Of each stage-1 node; 1 if not given. */
+  readonly workers?: number
 }
+
+/** Of the first workers of the two stage-1 nodes, where they have several. */
+export const INSIDE_PORTS = [5160, 5180] as const
 
 /** A whole system as `npm start` runs it: real processes, a real PostgreSQL, on a loopback address of its own. */
 export class Tandem {
@@ -34,6 +39,10 @@ export class Tandem {
         ...(options.databasePort && { TANDEM_UP_DATABASE_PORT: String(options.databasePort) }),
         ...(options.databaseUrl && { TANDEM_DATABASE_URL: options.databaseUrl }),
         TANDEM_UP_DATA_DIR: options.dataDir,
+        ...(options.workers && {
+          TANDEM_STAGE1_WORKERS: String(options.workers),
+          TANDEM_UP_INSIDE_PORTS: INSIDE_PORTS.join(' '),
+        }),
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -95,10 +104,32 @@ export class Tandem {
     throw new Error(`it never said ${pattern}:\n${this.#output}`)
   }
 
-  /** Kills one of its processes, by node name. */
-  async killNode(name: string): Promise<void> {
-    const [, pid] = await this.says(new RegExp(`${name} is ready \\(pid (\\d+)\\)`))
+  /** Kills one of its processes as it is by now, by node name. */
+  async killNode(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    process.kill(await this.#pidOf(new RegExp(`${name} is (?:ready|back) \\(pid (\\d+)\\)`, 'g')), signal)
+  }
+
+  /** Kills a worker of a stage-1 node that has several. */
+  async killWorker(node: string, worker: number): Promise<void> {
+    const started = await this.#latest(
+      new RegExp(`${node} INFO +all workers forward +pids=\\[([^\\]]+)\\]`, 'g'),
+    )
+    const since = this.#output.slice(started.index)
+    const backs = [
+      ...since.matchAll(new RegExp(`${node} INFO +worker ${worker} is back \\(pid (\\d+)\\)`, 'g')),
+    ]
+    const pid = backs.at(-1)?.[1] ?? started[1]?.split(',')[worker]
     process.kill(Number(pid), 'SIGKILL')
+  }
+
+  async #pidOf(pattern: RegExp): Promise<number> {
+    return Number((await this.#latest(pattern))[1])
+  }
+
+  /** The last match of what it says at least once. */
+  async #latest(pattern: RegExp): Promise<RegExpMatchArray> {
+    const first = await this.says(new RegExp(pattern.source))
+    return [...this.#output.matchAll(pattern)].at(-1) ?? first
   }
 
   /** Asks it to stop as Ctrl-C does; resolves to the milliseconds it took. */
