@@ -162,7 +162,8 @@ function findOwner(request: Message, requestUri: Uri | undefined, arrival: Arriv
   const maddr = requestUri.param('maddr')
   if (maddr !== undefined) return byMaddr(request, requestUri, maddr, arrival)
   if (map.serves(requestUri.host)) return toGroupOf(requestUri, request, arrival) ?? { to: 'self' }
-  if (isNode(requestUri, arrival.at.self.node))
+  // Any node of the cluster answers for any other.
+  if (namesCluster(requestUri, arrival.at))
     return requestUri.user === '' ? { to: 'self' } : refuse(404, 'Not Found')
   return leave(requestUri, 0, arrival)
 }
@@ -193,8 +194,8 @@ function redirect({ requestMethod, toTag }: Message, group: Group): Decision | u
 function byMaddr(request: Message, uri: Uri, maddr: string, arrival: Arrival): Decision {
   const host = parseHost(maddr)
   if (host === undefined) return refuse(400, 'Bad Request-URI')
-  const { cluster, self } = arrival.at
-  const isOurs = cluster.map.serves(host) || hasAddress(self.node, host, uri.port || 5060)
+  const { at } = arrival
+  const isOurs = at.cluster.map.serves(host) || nodeAt(host, uri.port || 5060, at) !== undefined
   if (!isOurs) return leave(uri, 0, arrival)
   const requestUri = withoutMaddr(uri)
   const decision = findOwner(request, parseUri(requestUri), arrival)
@@ -225,16 +226,23 @@ function sendOut(target: Endpoint, routes: number, bySize: boolean, at: Surround
 }
 
 /** The node that a Route names; a served domain names any, so this one. */
-function nodeOf(uri: Uri, { self, cluster }: Pick<Surroundings, 'self' | 'cluster'>): EdgeNode | undefined {
-  if (isNode(uri, self.node) || (uri.user === '' && cluster.map.serves(uri.host))) return self.node
-  return cluster.edges.find((edge) => isNode(uri, edge))
+function nodeOf({ user, host, port }: Uri, at: Pick<Surroundings, 'self' | 'cluster'>): EdgeNode | undefined {
+  const node = nodeAt(host, port || 5060, at)
+  return node ?? (user === '' && at.cluster.map.serves(host) ? at.self.node : undefined)
 }
 
 /** Whether a URI leads to any node of the cluster, or to a domain that is served here and to nobody in it. */
 export const namesCluster = (uri: Uri, at: Pick<Surroundings, 'self' | 'cluster'>): boolean =>
   nodeOf(uri, at) !== undefined
 
-const isNode = ({ host, port }: Uri, node: EdgeNode): boolean => hasAddress(node, host, port || 5060)
+function nodeAt(
+  host: string,
+  port: number,
+  { self, cluster }: Pick<Surroundings, 'self' | 'cluster'>,
+): EdgeNode | undefined {
+  if (hasAddress(self.node, host, port)) return self.node
+  return cluster.edges.find((edge) => hasAddress(edge, host, port))
+}
 
 const hasAddress = ({ outside, inside }: EdgeNode, host: string, port: number): boolean =>
   outside.some((own) => own.address === host && own.port === port) ||

@@ -37,7 +37,9 @@ export class RouteSet {
     const last = values.at(-1)
     if (last === undefined || uri === undefined || !isOwnRecord(uri))
       return new RouteSet(requestUri, uri, values, { isRespelt: false })
-    const target = parseNameAddr(last)?.uri
+    const contact = parseNameAddr(last)?.uri
+    // Nobody's contact is a Record-Route of ours; and the next worker would take it for a strict router's again.
+    const target = contact && !isOwnRecord(contact) ? contact : undefined
     const rest = [`<${requestUri}>`, ...values.slice(0, -1)]
     return new RouteSet(target?.text ?? '', target, rest, { isRespelt: true })
   }

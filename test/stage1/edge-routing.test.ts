@@ -39,6 +39,7 @@ t.test('RFC 3261 §16.4: a strict router has put our Record-Route into the Reque
     'spelt loosely for the other node',
   )
   t.equal(statusOf(one(bye(recordOf(), '<sip:bob@'))), 400)
+  t.equal(statusOf(one(bye(recordOf(), flow(ALICE, A_OUT)))), 400, 'nobody is there')
   t.equal(statusOf(one(bye(recordOf()))), 404, 'nothing to restore it from')
   t.equal(
     statusOf(one(bye('sip:forged@192.0.2.1', PEER))),
