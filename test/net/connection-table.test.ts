@@ -32,12 +32,26 @@ t.test('what is opened is not counted to a source', async (t) => {
   const [accepted, opened] = [connection('192.0.2.1', 1), connection('192.0.2.1', 5060, false)]
   table.add(accepted)
   table.add(opened)
-  t.same([table.size, table.accepted, table.opened, table.from('192.0.2.1')], [2, 1, 1, 1])
+  const counts = () => [table.size, table.acceptedCount, table.openedCount, table.from('192.0.2.1')]
+  t.same(counts(), [2, 1, 1, 1])
   table.remove(opened)
   table.remove(opened)
-  t.same([table.size, table.accepted, table.opened, table.from('192.0.2.1')], [1, 1, 0, 1])
-  table.remove(accepted)
-  t.same([table.size, table.from('192.0.2.1')], [0, 0])
+  t.same(counts(), [1, 1, 1, 1], 'what is ending still counts')
+  table.forget(opened)
+  t.same(counts(), [1, 1, 0, 1])
+  table.forget(accepted)
+  t.same(counts(), [0, 0, 0, 0])
+})
+
+t.test('the connections of a source share a meter', async (t) => {
+  const table = new ConnectionTable()
+  const meter = table.meterOf('2001:db8::1')
+  const first = connection('2001:db8::1', 1)
+  table.add(first)
+  t.equal(table.meterOf('2001:db8::2'), meter)
+  t.not(table.meterOf('2001:db8:0:1::2'), meter)
+  table.forget(first)
+  t.not(table.meterOf('2001:db8::1'), meter, 'without connections it is forgotten')
 })
 
 t.test('one that came from there goes before one that was opened to there', async (t) => {

@@ -16,6 +16,7 @@ const LIMITS: StreamLimits = {
   messageSec: 10,
   idleSec: 200,
   bufferBytes: 262_144,
+  bytesPerSec: 8_388_608,
   totalBufferBytes: 1_048_576,
 }
 
@@ -310,6 +311,21 @@ t.test('limits: in all, from one source, and who is not wanted', async (t) => {
   t.ok((await open('127.0.53.2')).isIn, 'there is room again')
 })
 
+t.test('a connection counts until it is closed, however it ends', async (t) => {
+  const node = await Node.open(t, { maxPerSource: 1 })
+  const lingering = await client(t, node)
+  lingering.write('no SIP\r\n\r\n')
+  await until(() => lingering.isEnded)
+  t.equal(node.transport.size, 0)
+  const next = await client(t, node)
+  await until(() => next.isClosed)
+  node.clock.advance(3_000)
+  await until(() => lingering.isClosed)
+  await turn()
+  const { flow } = await knownClient(t, node)
+  t.ok(node.transport.isOpen(flow))
+})
+
 t.test('a connection is not kept for nothing', async (t) => {
   const node = await Node.open(t)
   const silent = await client(t, node)
@@ -352,6 +368,36 @@ t.test('a message that takes too long to arrive', async (t) => {
   node.clock.advance(2_000)
   await until(() => peer.isClosed)
   t.equal(node.counters.slow, 1)
+})
+
+t.test('from one source only so much is read in a second', async (t) => {
+  const node = await Node.open(t, { bytesPerSec: 1_000 })
+  const [a, b, other] = [
+    await client(t, node, { from: '127.0.53.2' }),
+    await client(t, node, { from: '127.0.53.2' }),
+    await client(t, node, { from: '127.0.53.3' }),
+  ]
+  const send = async (peer: StreamClient, id: string) => {
+    peer.write(request(id))
+    await until(() => peer.socket.writableLength === 0)
+    for (let i = 0; i < 20; i++) await turn()
+  }
+  const ids = () => node.texts.map((text) => /Call-ID: (.*)\r/.exec(text)?.[1])
+  a.write(request('a1', 'x'.repeat(1_000)))
+  await until(() => node.texts.length === 1)
+  await send(a, 'a2')
+  await send(b, 'b1')
+  await send(b, 'b2')
+  await send(other, 'other1')
+  await send(other, 'other2')
+  t.same(
+    ids(),
+    ['a1', 'b1', 'other1', 'other2'],
+    'a connection learns by what it reads that its source has had enough',
+  )
+  node.clock.advance(1_000)
+  await until(() => node.texts.length === 6)
+  t.same(ids().slice(4).sort(), ['a2', 'b2'], 'nothing is lost')
 })
 
 t.test('a peer that does not read', async (t) => {
