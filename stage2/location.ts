@@ -12,7 +12,7 @@ export const isLive = (row: BindingRow, nowMs: number): boolean => !row.deleted 
 /** How many AORs one {@link Location.sweep} forgets at most: a millisecond's work or two. */
 const SWEPT = 2000
 /** How many parts of the table, of some 500 AORs each, it looks at. */
-const PARTS = 12
+const PARTS = 8
 
 /** A change that was made here and waits for its commit. */
 interface Waiting {
