@@ -311,3 +311,20 @@ const OF_AOR = {
 export async function findBindings(db: Database, slot: number, aor: string): Promise<BindingRow[]> {
   return (await db.queryArrays(OF_AOR, [slot, toSql(aor)])).map(toBinding)
 }
+
+const OF_AORS = {
+  name: 'bindings-of-aors',
+  text: `select ${READ} from unnest($1::int[], $2::text[]) as u (slot, aor) join tandem.binding using (slot, aor)`,
+}
+
+/**
+ * All rows of several AORs, tombstones and expired ones included, in no order.
+ * @throws TandemError, as {@link Database.query}
+ */
+export async function findBindingsOf(
+  db: Database,
+  aors: readonly Pick<BindingRow, 'slot' | 'aor'>[],
+): Promise<BindingRow[]> {
+  const columns = [aors.map(({ slot }) => slot), aors.map(({ aor }) => toSql(aor))]
+  return (await db.queryArrays(OF_AORS, columns)).map(toBinding)
+}

@@ -122,6 +122,21 @@ export async function findSubscriber(
   return row && toSubscriber(row)
 }
 
+const FIND_SEVERAL = {
+  name: 'find-subscribers',
+  text: `select ${READ} from unnest($1::text[], $2::text[]) as u (domain, username)
+    join tandem.subscriber using (domain, username)`,
+}
+
+/** Those of them that exist, in no order. @throws TandemError, as {@link Database.query} */
+export async function findSubscribers(
+  db: Database,
+  names: readonly Pick<SubscriberRow, 'domain' | 'user'>[],
+): Promise<SubscriberRow[]> {
+  const columns = [names.map(({ domain }) => toSql(domain)), names.map(({ user }) => toSql(user))]
+  return (await db.queryArrays(FIND_SEVERAL, columns)).map(toSubscriber)
+}
+
 const ADD = {
   name: 'add-subscriber',
   text: `insert into tandem.subscriber (domain, username, ha1_md5, ha1_sha256, ha1_sha512_256)

@@ -59,7 +59,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
   const group = groupOf(node, cluster())
   const tokens = new FlowTokens(() => cluster().keys)
   const store = await Store.open({ db, config, clock, log, onHealth: () => void tellHealth() })
-  const { location, directory, refresher, commits } = store
+  const { location, directory, refresher, readThrough, commits } = store
 
   const standstill = new Standstill(clock)
   const directClients = new DirectClients(stage2.directClients)
@@ -111,6 +111,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
       serve,
       directory,
       location,
+      readThrough,
       cluster,
       tokens,
       clock,

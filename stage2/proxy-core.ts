@@ -11,6 +11,7 @@ import { checkMaxForwards, checkProxyRequire, type Defect } from '../src/sip/val
 import { formatVia, viaFor } from '../src/sip/via.ts'
 import type { Aor, Directory } from './directory.ts'
 import type { Location } from './location.ts'
+import type { ReadThrough } from './read-through.ts'
 import { ResponseContext, type Target } from './response-context.ts'
 import type { Serve } from './serve.ts'
 import { targetsOf } from './targets.ts'
@@ -22,6 +23,8 @@ export interface ProxyCoreOptions {
   readonly serve: Serve
   readonly directory: Directory
   readonly location: Location
+  /** Asks PostgreSQL where a user is of whom memory does not know it. */
+  readonly readThrough?: Pick<ReadThrough, 'fill'>
   readonly cluster: () => Cluster
   readonly tokens: FlowTokens
   readonly clock: Clock
@@ -49,14 +52,22 @@ export class ProxyCore {
     if (!context.isOpen) return
     const hindrance = checkMaxForwards(request) ?? checkProxyRequire(request, SUPPORTED)
     if (hindrance) return context.refuse(hindrance)
+    const start = (targets: readonly Target[]) =>
+      context.start(targets, (target) => this.#copy(request, source, target))
     const targets = this.#targets(aor, request)
-    if (targets.length > 0) return context.start(targets, (target) => this.#copy(request, source, target))
+    // In the same turn, so that a CANCEL behind it finds it begun.
+    if (targets.length > 0) return start(targets)
     try {
-      context.refuse((await this.#options.directory.find(aor)) ? UNAVAILABLE : NOT_FOUND)
+      const { directory, readThrough } = this.#options
+      if (!(await directory.find(aor))) return context.refuse(NOT_FOUND)
+      await readThrough?.fill(aor)
     } catch (error) {
       context.refuse(NOBODY_KNOWS)
       throw error
     }
+    const found = this.#targets(aor, request)
+    if (found.length > 0) start(found)
+    else context.refuse(UNAVAILABLE)
   }
 
   /** An ACK to a 2xx is nobody's transaction (RFC 3261 §13.2.2.4): it goes on as it came, and is not answered. */

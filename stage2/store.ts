@@ -1,10 +1,10 @@
 import { join } from 'node:path'
-import { type BindingRow, writeBindings } from '../db/binding-store.ts'
+import { type BindingRow, findBindingsOf, writeBindings } from '../db/binding-store.ts'
 import type { Database } from '../db/database.ts'
 import { isAway } from '../db/database-error.ts'
 import { purge } from '../db/purge-store.ts'
 import type { Share } from '../db/slot-ranges.ts'
-import { findSubscriber } from '../db/subscriber-store.ts'
+import { findSubscribers } from '../db/subscriber-store.ts'
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { Config } from '../src/ops/config.ts'
 import { TandemError } from '../src/ops/errors.ts'
@@ -15,6 +15,8 @@ import { Directory } from './directory.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Health } from './health.ts'
 import { Location } from './location.ts'
+import { Lookups } from './lookups.ts'
+import { ReadThrough } from './read-through.ts'
 import { Refresher } from './refresher.ts'
 import { loadSnapshot, type SnapshotHead, saveSnapshot } from './snapshot.ts'
 import { Spool } from './spool.ts'
@@ -39,6 +41,7 @@ export class Store {
   readonly location = new Location()
   readonly directory: Directory
   readonly refresher: Refresher
+  readonly readThrough: ReadThrough
   readonly commits: GroupCommit
   readonly health: Health
   readonly #options: StoreOptions
@@ -53,7 +56,25 @@ export class Store {
     this.#options = options
     this.#spool = spool
     this.health = new Health(onHealth)
-    this.directory = new Directory((aor) => findSubscriber(db, aor.domain, aor.user))
+    const users = new Lookups(
+      (aors) => findSubscribers(db, aors),
+      ({ user, domain }) => `${user}@${domain}`,
+    )
+    this.directory = new Directory(async (aor) => (await users.find(aor))[0])
+    const bindings = new Lookups(
+      (aors) =>
+        findBindingsOf(
+          db,
+          aors.map(({ key, slot }) => ({ aor: key, slot })),
+        ),
+      ({ aor }) => aor,
+    )
+    this.readThrough = new ReadThrough({
+      location: this.location,
+      find: (aor) => bindings.find(aor),
+      isAhead: () => this.#writer.isAhead,
+      clock,
+    })
     this.#writer = new BindingWriter({
       write: (rows, late) => writeBindings(db, rows, { late: late || this.#hasLate(rows) }),
       ping: () => db.query('select tandem.next_rev()'),
@@ -123,6 +144,7 @@ export class Store {
     await this.refresher.stop()
     await this.#spool.close()
     this.directory.close()
+    this.readThrough.close()
   }
 
   #every(name: string, firstMs: number, thenMs: number, work: () => Promise<void>): void {
