@@ -14,6 +14,9 @@ const SWEPT = 2000
 /** How many parts of the table, of some 500 AORs each, it looks at. */
 const PARTS = 8
 
+/** Rows of an AOR; when there are more, of those that have ended the oldest change is forgotten. */
+const MAX_ROWS = 100
+
 /** A change that was made here and waits for its commit. */
 interface Waiting {
   /** The last of them, if there were more of the same binding. */
@@ -52,9 +55,10 @@ export class Location {
 
   /** The live bindings of an AOR (`user@domain`), the preferred first, then the newest. */
   find(aor: string, nowMs: number): BindingRow[] {
-    return this.rows(aor)
-      .filter((row) => isLive(row, nowMs))
-      .sort((a, b) => b.q - a.q || b.expiresAt - a.expiresAt)
+    const place = this.#table.get(aor)
+    if (!place) return []
+    const live = this.#read(place, aor, (at) => !this.#isOver(place.bytes, at, nowMs))
+    return live.sort((a, b) => b.q - a.q || b.expiresAt - a.expiresAt)
   }
 
   /** All rows of an AOR, expired and removed ones too. */
@@ -192,7 +196,16 @@ export class Location {
     const { aor, key } = row
     const place = this.#table.get(aor)
     this.#reserve(this.#packed.room(row) + (place ? place.end - place.start : 0))
-    const others = place ? this.#copy(place, (at) => this.#packed.key(place.bytes, at, aor) !== key) : 0
+    let surplus = place ? this.#count(place) - MAX_ROWS : 0
+    const others = place
+      ? this.#copy(place, (at) => {
+          if (this.#packed.key(place.bytes, at, aor) === key) return false
+          const isKept =
+            surplus < 0 || !this.#isOver(place.bytes, at, row.changedAt) || this.#isWaiting(place, at)
+          if (!isKept) surplus--
+          return isKept
+        })
+      : 0
     this.#table.set(aor, this.#scratch, others + this.#packed.write(row, this.#scratch, others))
   }
 
@@ -229,11 +242,22 @@ export class Location {
     return length
   }
 
-  #read({ bytes, start, end }: Place, aor: string): BindingRow[] {
+  #read({ bytes, start, end }: Place, aor: string, isWanted?: (at: number) => boolean): BindingRow[] {
     const rows: BindingRow[] = []
     for (let at = start; at < end; at += this.#packed.length(bytes, at))
-      rows.push(this.#packed.read(bytes, at, aor))
+      if (!isWanted || isWanted(at)) rows.push(this.#packed.read(bytes, at, aor))
     return rows
+  }
+
+  #count({ bytes, start, end }: Place): number {
+    let count = 0
+    for (let at = start; at < end; at += this.#packed.length(bytes, at)) count++
+    return count
+  }
+
+  /** The contrary of {@link isLive}. */
+  #isOver(bytes: Buffer, at: number, nowMs: number): boolean {
+    return this.#packed.isDeleted(bytes, at) || this.#packed.expiresAt(bytes, at) <= nowMs
   }
 
   #some({ bytes, start, end }: Place, isIt: (at: number) => boolean): boolean {

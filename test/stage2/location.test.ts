@@ -188,3 +188,22 @@ t.test('a sweep is bounded, and the next one goes on where it stopped', async (t
   }
   t.strictSame(left, [3000, 1000, 0])
 })
+
+t.test('a phone that comes and goes under ever new contacts does not fill memory', async (t) => {
+  const location = new Location()
+  location.adopt(binding(HOME, NOW))
+  const waiting = change('sip:waiting@x', NOW, { expiresAt: NOW })
+  location.put(waiting)
+  for (let i = 0; i < 500; i++) {
+    const nowMs = NOW + i
+    const gone = change(`sip:phone${i}@x`, nowMs, { deleted: true, expiresAt: nowMs })
+    location.put(gone)
+    location.settle(gone, { ...gone, rev: 10 + i })
+  }
+  const contactsKept = location.rows(AOR).map(({ contact }) => contact)
+  t.equal(contactsKept.length, 100)
+  t.ok(contactsKept.includes(HOME), 'what lives is kept')
+  t.ok(contactsKept.includes('sip:waiting@x'), 'and what waits for its commit')
+  t.ok(contactsKept.includes('sip:phone499@x'), 'and what has ended last')
+  t.notOk(contactsKept.includes('sip:phone300@x'))
+})
