@@ -31,7 +31,7 @@ import type { Repeater } from './repeater.ts'
 import { type Decision, type Face, namesCluster, routeRequest } from './route-request.ts'
 import { StayInPath, type StayInPathMode } from './stay-in-path.ts'
 import { checkRecordRoutes, stripIncoming, stripOutgoing } from './trust.ts'
-import { WaysBack } from './way-back.ts'
+import { byNewConnection, WaysBack } from './way-back.ts'
 
 export interface EdgeOptions {
   readonly self: EdgeWorker
@@ -155,13 +155,20 @@ export class Edge {
   unsent(text: string, to: Endpoint): void {
     this.counters.unsent++
     const message = parseMessage(text)
-    if (!message?.isRequest) return
+    if (!message) return
+    if (!message.isRequest) return this.#answerAnew(message, to)
     const datagram = to.connection === undefined ? asDatagram(message) : undefined
     if (datagram !== undefined) return void this.#options.outside.send(datagram, { ...to, transport: 'udp' })
     // RFC 3261 §16.9: as if that had been answered by the next hop; RFC 5626 §5.3 for a flow.
     const answer = respond(message, to.connection === undefined ? 503 : 430)
     const response = answer === undefined ? undefined : parseMessage(answer)
     if (response) this.#passBack(response, to, 'outside')
+  }
+
+  /** A response whose connection broke under it: it is tried once more as if that had been gone before. */
+  #answerAnew(response: Message, { connection }: Endpoint): void {
+    const target = connection === undefined ? undefined : byNewConnection(response.topVia)
+    if (target) this.#options.outside.send(response.text, target)
   }
 
   #request(passage: Passage): void {

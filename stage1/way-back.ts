@@ -81,7 +81,7 @@ export class WaysBack {
     }
     const place = responseTarget(sender)
     if (!place || !isNumeric(place.address)) return undefined
-    const target = connection ? this.#overConnection(place, connection, sender) : place
+    const target = connection ? this.#overConnection(place.address, connection, sender) : place
     // A Via may say TCP of what came by UDP.
     if (!target || (!connection && target.transport !== 'udp') || isClusterSocket(cluster(), target))
       return undefined
@@ -89,11 +89,9 @@ export class WaysBack {
   }
 
   /** RFC 3261 §18.2.2: the request's connection or, if that is gone, a new one to the address it came from. */
-  #overConnection(place: Endpoint, { port, number }: Connection, sender: Via): Endpoint | undefined {
-    const flow: Endpoint = { transport: 'tcp', address: place.address, port, connection: number }
-    if (this.#options.isOpen(flow)) return flow
-    if (isBehindNat(sender)) return undefined
-    return { transport: 'tcp', address: place.address, port: sender.port || defaultPort('tcp') }
+  #overConnection(address: string, { port, number }: Connection, sender: Via): Endpoint | undefined {
+    const flow: Endpoint = { transport: 'tcp', address, port, connection: number }
+    return this.#options.isOpen(flow) ? flow : byNewConnection(sender)
   }
 }
 
@@ -120,6 +118,13 @@ function secondVia(response: Message): Via | undefined {
     if (newline < 0 || newline >= end) return parseVia(response.text, start, end)
   }
   return parseVia(response.values(H.via)[1] ?? '')
+}
+
+/** Where a response goes whose connection is gone (RFC 3261 §18.2.2); `undefined` where that leads nowhere. */
+export function byNewConnection(sender: Via | undefined): Endpoint | undefined {
+  const address = sender && !isBehindNat(sender) ? responseTarget(sender)?.address : undefined
+  if (!sender || address === undefined || !isNumeric(address)) return undefined
+  return { transport: 'tcp', address, port: sender.port || defaultPort('tcp') }
 }
 
 /** Whether a client's own idea of its address is not ours. Of a client that gives a name, nothing is known. */

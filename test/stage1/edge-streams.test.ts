@@ -237,10 +237,19 @@ t.test('what a connection could not send is answered as if the next hop had', as
     'RFC 5626 §5.3',
   )
   t.equal(unsent(wire('ACK', named)), undefined)
-  edge.unsent(ok(one(sentBy(B1, wire('INVITE', named)), B1, 'inside')), BOB_TCP)
   edge.unsent('no SIP', BOB_TCP)
-  t.same(taken(), [], 'a response that is lost is lost')
-  t.equal(edge.counters.unsent, 5)
+  edge.unsent(ok(byTcp(INVITE)), { ...ALICE_TCP, connection: undefined } as unknown as Endpoint)
+  edge.unsent(
+    ok(swap(byTcp(INVITE), '198.51.100.7', '192.168.1.2')).replace(';rport', ';rport;received=198.51.100.7'),
+    ALICE_TCP,
+  )
+  t.same(taken(), [], 'there is nobody to be told')
+  t.equal(edge.counters.unsent, 6)
+
+  const answer = ok(byTcp(INVITE))
+  edge.unsent(answer, ALICE_TCP)
+  const there = { transport: 'tcp', address: '198.51.100.7', port: 5060 }
+  t.same(outside.sent.splice(0), [{ text: answer, to: there }], 'a response may go by a new connection')
 
   // Between two clients, the sender hears of it.
   receive(swap(BYE, 'Route: X', `Route: ${flow(tcpFlow(0), A_OUT)}`), ALICE)
