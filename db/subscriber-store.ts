@@ -66,7 +66,7 @@ const BATCH_ROWS = 500
 
 /**
  * All subscribers of these shares, in one snapshot, in batches of `batchRows`, in no order; between two batches the event
- * loop turns. To go on with {@link readSubscribersSince}, take the cursor (`startCursor`) before this.
+ * loop turns. To go on with {@link streamSubscribersSince}, take the cursor (`startCursor`) before this.
  * @throws TandemError, as {@link Database.query}
  */
 export async function* streamSubscribers(
@@ -79,32 +79,41 @@ export async function* streamSubscribers(
 }
 
 /**
- * What happened to subscribers of these shares since the cursor's last look; and moves the cursor. In the order of change;
- * a change may come more than once.
+ * What happened to subscribers of these shares since the cursor's last look, in the order of change, in batches; and at
+ * the end moves the cursor. A change may come more than once.
  * @throws TandemError, as {@link Database.query}; the cursor then stays where it was
  */
+export async function* streamSubscribersSince(
+  db: Database,
+  cursor: RevCursor,
+  shares: readonly Share[],
+  batchRows = BATCH_ROWS,
+): AsyncGenerator<SubscriberChange[], void, void> {
+  const point = await refreshPoint(db)
+  const isNew = `rev > ${cursor.from(point)} and ${shareCondition(shares, IDENTITY)}`
+  const select = `select ${READ}, false as removed from tandem.subscriber where ${isNew}
+    union all
+    select domain, username, slot, false, null, null, null, rev, true from tandem.subscriber_removed where ${isNew}
+    order by rev`
+  yield* db.copy(select, changeOf, batchRows)
+  cursor.moveTo(point)
+}
+
+function changeOf(columns: CopyRow): SubscriberChange {
+  const row = subscriberOf(columns)
+  if (!columns.boolean()) return { removed: false, ...row }
+  return { removed: true, domain: row.domain, user: row.user, slot: row.slot, rev: row.rev }
+}
+
+/** As {@link streamSubscribersSince}, all at once. */
 export async function readSubscribersSince(
   db: Database,
   cursor: RevCursor,
   shares: readonly Share[],
 ): Promise<SubscriberChange[]> {
-  const isShared = shareCondition(shares, IDENTITY)
-  const point = await refreshPoint(db)
-  const from = cursor.from(point)
-  const text = `select ${READ}, false as removed from tandem.subscriber where rev > $1 and ${isShared}
-    union all
-    select domain, username, slot, false, null, null, null, rev, true from tandem.subscriber_removed
-      where rev > $1 and ${isShared}
-    order by rev`
-  const rows = await db.queryArrays(text, [from])
-  cursor.moveTo(point)
-  return rows.map(toChange)
-}
-
-function toChange(column: unknown[]): SubscriberChange {
-  const row = toSubscriber(column)
-  if (column[8] !== true) return { removed: false, ...row }
-  return { removed: true, domain: row.domain, user: row.user, slot: row.slot, rev: row.rev }
+  const all: SubscriberChange[] = []
+  for await (const changes of streamSubscribersSince(db, cursor, shares)) all.push(...changes)
+  return all
 }
 
 const FIND = {

@@ -2,7 +2,7 @@ import { streamBindings, streamBindingsSince } from '../db/binding-store.ts'
 import type { Database } from '../db/database.ts'
 import { RevCursor, refreshPoint, startCursor } from '../db/rev-cursor.ts'
 import { includes, isSlots, overlap, type Share, type Slots, slotCount, without } from '../db/slot-ranges.ts'
-import { readSubscribersSince, streamSubscribers } from '../db/subscriber-store.ts'
+import { streamSubscribers, streamSubscribersSince } from '../db/subscriber-store.ts'
 import type { Clock, Timer } from '../src/ops/clock.ts'
 import type { Logger } from '../src/ops/logging.ts'
 import type { Directory } from './directory.ts'
@@ -179,9 +179,11 @@ export class Refresher {
   async #readSubscribers(): Promise<void> {
     const { db, directory } = this.#options
     if (!this.#subscribers) return
-    for (const change of await readSubscribersSince(db, this.#subscribers, this.#shares)) {
-      if (change.removed) directory.remove(change.user, change.domain)
-      else directory.put(change)
+    for await (const changes of streamSubscribersSince(db, this.#subscribers, this.#shares)) {
+      for (const change of changes) {
+        if (change.removed) directory.remove(change.user, change.domain)
+        else directory.put(change)
+      }
     }
   }
 
