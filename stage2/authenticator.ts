@@ -29,8 +29,8 @@ const OTHER_URI: Defect = { status: 400, reason: 'Credentials For Another URI' }
  * Digest authentication of the users of this group (RFC 3261 §22, RFC 7616, RFC 8760).
  *
  * What one member has authenticated cannot be replayed to it: a nonce is good once for each count, and once for a
- * client that does not count. A retransmission does not come here, its transaction absorbs it. The other members do
- * not know the counts; one that takes over accepts a replay once, while its nonce lives.
+ * client that does not count; what is merely repeated, and so changes nothing, passes. The other members do not know the
+ * counts; one that takes over accepts a replay once, while its nonce lives.
  */
 export class Authenticator {
   readonly #options: AuthenticatorOptions
@@ -42,10 +42,15 @@ export class Authenticator {
   }
 
   /**
-   * Whether a request is really from the user it names: `undefined` if so, else the refusal.
+   * Whether a request is really from the user it names: `undefined` if so, else the refusal. `isRepeated` tells whether one
+   * whose nonce has been used is a copy of the request that has used it.
    * @throws what the directory throws: then nobody knows, and that is no wrong password
    */
-  async challenge(request: Message, aor: Aor): Promise<Defect | undefined> {
+  async challenge(
+    request: Message,
+    aor: Aor,
+    isRepeated: () => boolean = () => false,
+  ): Promise<Defect | undefined> {
     const realm = this.#options.realmOf(aor.domain)
     const values = request.values(H.authorization)
     const credentials = credentialsFor(values, realm)
@@ -58,8 +63,8 @@ export class Authenticator {
       return this.#unauthorized(realm)
     }
     if (isForAnother(credentials, request)) return OTHER_URI
-    if (verdict === 'stale' || this.#counts.use(credentials.nonce, credentials.nc) === 'stale')
-      return this.#unauthorized(realm, true)
+    const isFresh = verdict === 'good' && this.#counts.use(credentials.nonce, credentials.nc) === 'good'
+    if (!isFresh && !isRepeated()) return this.#unauthorized(realm, true)
     return subscriber?.enabled ? undefined : FORBIDDEN
   }
 

@@ -97,7 +97,7 @@ export async function startStage2(config: Config, log: Logger): Promise<RunningN
     transport,
     standstill,
     registrar: new Registrar({
-      serve,
+      reply: (request, source, answer) => member.reply(request, source, answer),
       authenticator,
       location,
       commits,

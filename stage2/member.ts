@@ -103,7 +103,13 @@ export class Member implements TransactionUser {
     this.counters.requests++
     const defect = checkRequest(request) ?? (this.state === 'loading' ? UNREADY.loading : undefined)
     if (defect) return this.#refuse(request, source, defect)
-    this.#parts.takeover.whenFresh(() => this.#parts.layer.receive(request, source))
+    this.#parts.takeover.whenFresh(() => this.#dispatch(request, source))
+  }
+
+  /** The registrar needs no transactions. */
+  #dispatch(request: Message, source: Endpoint): void {
+    if (request.requestMethod === 'REGISTER') this.request(request, source)
+    else this.#parts.layer.receive(request, source)
   }
 
   /** RFC 3261 §11: no user part and our own address. */
@@ -116,7 +122,7 @@ export class Member implements TransactionUser {
   #answerProbe(request: Message, source: Endpoint): void {
     if (request.requestMethod !== 'OPTIONS') this.#refuse(request, source, NOT_FOUND)
     else {
-      this.#reply(request, source, UNREADY[this.state] ?? OK)
+      this.reply(request, source, UNREADY[this.state] ?? OK)
       this.#parts.probers.answered(source)
     }
   }
@@ -128,10 +134,11 @@ export class Member implements TransactionUser {
 
   #refuse(request: Message, source: Endpoint, defect: Defect): void {
     this.counters.refused++
-    this.#reply(request, source, defect)
+    this.reply(request, source, defect)
   }
 
-  #reply(request: Message, source: Endpoint, { status, reason, headers }: Defect): void {
+  /** Answers without a transaction. */
+  reply(request: Message, source: Endpoint, { status, reason, headers }: Defect): void {
     const text = respond(request, status, { source, reason, ...(headers && { headers }) })
     if (text !== undefined) this.#parts.transport.send(text, answerTarget(request, source))
   }
@@ -143,7 +150,7 @@ export class Member implements TransactionUser {
     return transaction
   }
 
-  /** A request that begins a transaction. While the member stops, only what is open goes on. */
+  /** A REGISTER, or a request that begins a transaction. While the member stops, only what is open goes on. */
   request(request: Message, source: Endpoint): void {
     const { registrar, proxy } = this.#parts
     const isCancel = request.requestMethod === 'CANCEL'
@@ -151,7 +158,7 @@ export class Member implements TransactionUser {
     if (refusal) return this.#refuse(request, source, refusal)
     const aor = this.#aor(request)
     if (!aor) return this.#refuse(request, source, isCancel ? NO_TRANSACTION : NOT_FOUND)
-    const again = () => this.#parts.layer.receive(request, source)
+    const again = () => this.#dispatch(request, source)
     const verdict = this.#parts.handOver.judge(request, aor, again)
     if (verdict === 'refuse') return this.#refuse(request, source, NOT_OURS)
     if (verdict === 'taken') return

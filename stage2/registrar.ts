@@ -5,21 +5,19 @@ import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import type { Message } from '../src/sip/message.ts'
 import type { HeaderField } from '../src/sip/response.ts'
-import type { ServerTransaction } from '../src/sip/transaction/server-transaction.ts'
-import { checkRequire } from '../src/sip/validate.ts'
+import { checkRequire, type Defect } from '../src/sip/validate.ts'
 import type { Authenticator } from './authenticator.ts'
 import { removedWith } from './binding-order.ts'
 import { NotDurable } from './binding-writer.ts'
 import type { Aor } from './directory.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Location } from './location.ts'
-import { type RegistrationLimits, registration } from './registration.ts'
-import type { Serve } from './serve.ts'
+import { type Registration, type RegistrationLimits, registration } from './registration.ts'
 
 const SUPPORTED: ReadonlySet<string> = new Set(['path', 'outbound'])
 
 export interface RegistrarOptions {
-  readonly serve: Serve
+  readonly reply: (request: Message, source: Endpoint, answer: Defect) => void
   readonly authenticator: Authenticator
   readonly location: Location
   readonly commits: GroupCommit
@@ -30,9 +28,16 @@ export interface RegistrarOptions {
   readonly log: Logger
 }
 
-/** The registrar (RFC 3261 §10.3): authenticates, changes memory, and answers when the change is durable. */
+/**
+ * The registrar (RFC 3261 §10.3): authenticates, changes memory, and answers when the change is durable.
+ *
+ * It is a stateless UAS (§8.2.7): a transaction that is kept for half a minute, to repeat an answer that was lost, would be
+ * most of what a registration costs. A copy of a request that is under way is absorbed; a copy of one that has been
+ * answered changes nothing and gets the same answer again.
+ */
 export class Registrar {
   readonly #options: RegistrarOptions
+  readonly #underWay = new Set<string>()
 
   constructor(options: RegistrarOptions) {
     this.#options = options
@@ -40,35 +45,41 @@ export class Registrar {
 
   /** @throws what PostgreSQL throws, after it has been answered with 503: that is no wrong password */
   async register(request: Message, source: Endpoint, aor: Aor): Promise<void> {
-    const transaction = this.#options.serve(request, source, {})
-    if (!transaction) return
-    if (this.#options.commits.isFull) return void transaction.reply(503, { headers: RETRY_LATER })
+    const id = `${request.callId}\n${request.cseq?.number}\n${request.fromTag}`
+    if (this.#underWay.has(id)) return
+    this.#underWay.add(id)
+    const reply = (answer: Defect) => {
+      // Once it is answered, a reply has no effect.
+      if (this.#underWay.delete(id)) this.#options.reply(request, source, answer)
+    }
+    if (this.#options.commits.isFull) return reply(UNAVAILABLE)
     try {
-      await this.#register(request, aor, transaction)
+      await this.#register(request, aor, reply)
     } catch (error) {
-      transaction.reply(503, { headers: RETRY_LATER })
+      reply(UNAVAILABLE)
       throw error
     }
   }
 
-  async #register(request: Message, aor: Aor, transaction: ServerTransaction): Promise<void> {
+  async #register(request: Message, aor: Aor, reply: (answer: Defect) => void): Promise<void> {
+    const { authenticator, location, durability } = this.#options
     const refusal =
-      checkRequire(request, SUPPORTED) ?? (await this.#options.authenticator.challenge(request, aor))
-    if (refusal) return void transaction.reply(refusal.status, refusal)
-
-    const { location, limits, clock, durability } = this.#options
-    const nowMs = clock.now()
-    const rows = location.rows(aor.key)
-    const outcome = registration({ request, slot: aor.slot, aor: aor.key, limits, nowMs, rows })
-    if ('defect' in outcome) return void transaction.reply(outcome.defect.status, outcome.defect)
+      checkRequire(request, SUPPORTED) ??
+      (await authenticator.challenge(request, aor, () => isRepeated(this.#outcome(request, aor), request)))
+    if (refusal) return reply(refusal)
+    const outcome = this.#outcome(request, aor)
+    if ('defect' in outcome) return reply(outcome.defect)
 
     const { changes } = outcome
-    const success = () => transaction.reply(200, { headers: this.#contacts(request, aor) })
+    const success = () => reply({ status: 200, reason: 'OK', headers: this.#contacts(request, aor) })
     for (const row of changes) location.put(row)
     if (changes.length === 0 || durability === 'async') success()
-    if (changes.length === 0) return
-    // Once it is answered, a reply has no effect.
-    this.#commit(changes, success, () => transaction.reply(503, { headers: RETRY_LATER }))
+    if (changes.length > 0) this.#commit(changes, success, () => reply(UNAVAILABLE))
+  }
+
+  #outcome(request: Message, { slot, key: aor }: Aor): Registration {
+    const { location, limits, clock } = this.#options
+    return registration({ request, slot, aor, limits, nowMs: clock.now(), rows: location.rows(aor) })
   }
 
   #commit(changes: readonly BindingRow[], onDurable: () => void, onFailed: () => void): void {
@@ -120,8 +131,12 @@ export class Registrar {
   }
 }
 
-/** Seconds after which a client may try again when PostgreSQL did not take its registration. */
-const RETRY_LATER: readonly HeaderField[] = [[H.retryAfter, '5']]
+/** Neither PostgreSQL nor the spool took it, or nobody can tell who that is. */
+const UNAVAILABLE: Defect = { status: 503, reason: 'Service Unavailable', headers: [[H.retryAfter, '5']] }
+
+/** Everything that it asks for is already so, by itself. */
+const isRepeated = (outcome: Registration, request: Message): boolean =>
+  'changes' in outcome && outcome.changes.length === 0 && request.has(H.contact)
 
 const isOf =
   ({ aor, key }: BindingRow) =>

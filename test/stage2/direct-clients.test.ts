@@ -53,8 +53,8 @@ t.test('a member hears them, without what they may not say, and nobody else', as
   } as unknown as MemberParts)
   member.state = 'serving'
   const request = (via: string, path = '') =>
-    `REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP ${via};branch=z9hG4bK1\r\n${path}From: <sip:a@example.com>;tag=1\r\n` +
-    'To: <sip:a@example.com>\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n'
+    `MESSAGE sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP ${via};branch=z9hG4bK1\r\n${path}From: <sip:a@example.com>;tag=1\r\n` +
+    'To: <sip:a@example.com>\r\nCall-ID: 1\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n'
   const PATH = 'Path: <sip:192.0.2.60:5160;lr>\r\n'
   const receive = (address: string) => member.receive(batchOf(udp(address), request(address, PATH)))
   receive('198.51.100.7')

@@ -225,10 +225,20 @@ t.test('when nobody knows the password, that is 503 and not 401', async (t) => {
   await bench.assertEmpty(t)
 })
 
-t.test('too many transactions: 503, and nothing changes', async (t) => {
-  const bench = new MemberBench({ layer: { maxTransactions: 0 } })
+t.test('a copy that its nonce count would refuse gets the answer again, and nothing else does', async (t) => {
+  const asked: boolean[] = []
+  const bench = new MemberBench({
+    challenge: async (_request, _aor, isRepeated) => {
+      asked.push(isRepeated())
+      return undefined
+    },
+  })
   await bench.receive(register({ contact: `<${BOB}>` }))
-  t.strictSame(bench.takeWords(), ['503'])
-  t.equal(bench.location.size, 0)
+  await bench.receive(register({ contact: `<${BOB}>` }))
+  await bench.receive(register({ contact: `<${BOB}>`, cseq: 2 }))
+  await bench.receive(register({ contact: '<sip:other@192.0.2.9>', cseq: 2 }))
+  await bench.receive(register({ cseq: 3 }))
+  t.strictSame(asked, [false, true, false, false, false])
+  t.equal(bench.layer.entries, 0, 'no transaction is kept')
   await bench.assertEmpty(t)
 })

@@ -89,7 +89,7 @@ export class MemberBench {
     )
     const serve: Serve = (request, source, user) => this.member.serve(request, source, user)
     this.registrar = new Registrar({
-      serve,
+      reply: (request, source, answer) => this.member.reply(request, source, answer),
       authenticator: { challenge: options.challenge ?? (async () => undefined) } as Authenticator,
       location,
       commits: this.commits,
