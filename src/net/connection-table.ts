@@ -1,38 +1,55 @@
 import type { Endpoint } from '../sip/endpoint.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, ReadMeter } from './connection.ts'
 
-/** The usable connections of one transport: by number, by their remote end, and how many there are from where. */
+/** Where connections come from: an IPv4 address, or the /64 of an IPv6 address, of which one customer has the whole. */
+interface Source extends ReadMeter {
+  connections: number
+}
+
+/**
+ * The connections of one transport: the usable ones by number and by their remote end, and how many there are from where.
+ * One that is ending counts until it is closed, or a source could have many times what it may.
+ */
 export class ConnectionTable {
   readonly #byNumber = new Map<number, Connection>()
   readonly #accepted = new Map<string, Connection>()
   readonly #opened = new Map<string, Connection>()
-  readonly #fromNetwork = new Map<string, number>()
+  readonly #sources = new Map<string, Source>()
+  #acceptedCount = 0
+  #openedCount = 0
 
+  /** Those that can be used. */
   get size(): number {
     return this.#byNumber.size
   }
 
-  get accepted(): number {
-    return this.#accepted.size
+  /** Those that are not closed. */
+  get acceptedCount(): number {
+    return this.#acceptedCount
   }
 
-  get opened(): number {
-    return this.#opened.size
+  get openedCount(): number {
+    return this.#openedCount
   }
 
-  /** How many have been accepted from a host, or from the /64 of an IPv6 address: one customer has the whole of it. */
+  /** How many have been accepted from an address, or from its /64. */
   from(address: string): number {
-    return this.#fromNetwork.get(networkOf(address)) ?? 0
+    return this.#sources.get(networkOf(address))?.connections ?? 0
+  }
+
+  /** Shared by all connections that are accepted from a source; for one that is about to be added. */
+  meterOf(address: string): ReadMeter {
+    return this.#sources.get(networkOf(address)) ?? this.#newSource(address)
   }
 
   add(connection: Connection): void {
     const { remote, number, isAccepted } = connection
     this.#byNumber.set(number, connection)
     this.#byPlace(isAccepted).set(placeOf(remote), connection)
-    if (isAccepted) this.#count(remote.address, 1)
+    this.#count(connection, 1)
   }
 
-  /** No effect on one that is not there. */
+  /** It can no longer be used. No effect on one of which that is known. */
   remove(connection: Connection): void {
     const { remote, number, isAccepted } = connection
     if (!this.#byNumber.delete(number)) return
@@ -40,7 +57,12 @@ export class ConnectionTable {
     const place = placeOf(remote)
     // A client that comes back from the same port may be there before its last connection is gone.
     if (byPlace.get(place) === connection) byPlace.delete(place)
-    if (isAccepted) this.#count(remote.address, -1)
+  }
+
+  /** It is closed. To be called once. */
+  forget(connection: Connection): void {
+    this.remove(connection)
+    this.#count(connection, -1)
   }
 
   /** The very connection that `flow` names; both its number and its remote end must be right. */
@@ -59,19 +81,25 @@ export class ConnectionTable {
     return this.#accepted.get(key) ?? this.#opened.get(key)
   }
 
-  values(): Iterable<Connection> {
-    return this.#byNumber.values()
-  }
-
   #byPlace(isAccepted: boolean): Map<string, Connection> {
     return isAccepted ? this.#accepted : this.#opened
   }
 
-  #count(address: string, change: 1 | -1): void {
-    const network = networkOf(address)
-    const count = (this.#fromNetwork.get(network) ?? 0) + change
-    if (count > 0) this.#fromNetwork.set(network, count)
-    else this.#fromNetwork.delete(network)
+  #newSource(address: string): Source {
+    const source: Source = { connections: 0, bytes: 0 }
+    this.#sources.set(networkOf(address), source)
+    return source
+  }
+
+  #count({ isAccepted, remote }: Connection, change: 1 | -1): void {
+    if (!isAccepted) {
+      this.#openedCount += change
+      return
+    }
+    this.#acceptedCount += change
+    const source = this.#sources.get(networkOf(remote.address)) ?? this.#newSource(remote.address)
+    source.connections += change
+    if (source.connections === 0) this.#sources.delete(networkOf(remote.address))
   }
 }
 

@@ -20,6 +20,13 @@ export interface ConnectionLimits {
   readonly idleSec: number
   /** What may wait to be sent. */
   readonly bufferBytes: number
+  /** What is read in a second from one source, over all its connections. */
+  readonly bytesPerSec: number
+}
+
+/** What has been read from one source since it was last reset. */
+export interface ReadMeter {
+  bytes: number
 }
 
 /** Why a connection was ended from this side. */
@@ -36,11 +43,16 @@ export interface ConnectionEvents {
   onClosed(connection: Connection): void
 }
 
-/** What a connection is made of. */
-export interface ConnectionSocket {
+export interface ConnectionOptions {
   readonly socket: Socket
-  /** Ends it with all that it holds, at once. */
+  /** Ends the socket with all that it holds, at once. */
   readonly abort: () => void
+  readonly remote: Endpoint
+  readonly isAccepted: boolean
+  readonly limits: ConnectionLimits
+  /** Shared by the connections of a source. */
+  readonly meter: ReadMeter
+  readonly monotonicMs: () => number
 }
 
 // A restarted process must not give a flow of before its restart to somebody else.
@@ -48,7 +60,7 @@ let lastNumber = randomInt(2 ** 40)
 
 /**
  * One connection that carries SIP as a stream, accepted or opened. It does not know whether the stream is encrypted. It
- * sets no timers: {@link sweep} is to be called every second or so.
+ * sets no timers: {@link overdue} and {@link readOn} are to be called every second.
  *
  * What is sent is written in one piece at {@link flush}, and the next piece when the system has taken that one, so that
  * it is known message by message what was not sent.
@@ -61,6 +73,7 @@ export class Connection {
   readonly #socket: Socket
   readonly #abort: () => void
   readonly #limits: ConnectionLimits
+  readonly #meter: ReadMeter
   readonly #events: ConnectionEvents
   readonly #framer = new StreamFramer()
   #state: 'connecting' | 'open' | 'ending' | 'closed'
@@ -71,26 +84,21 @@ export class Connection {
   #written: string[] = []
   #writtenBytes = 0
   #hasBroughtMessage = false
-  // Times of the clock that `sweep` is told.
+  // Times of the clock that `overdue` is told.
   #stateSinceMs: number
   #heardMs: number
   #messageSinceMs = Number.POSITIVE_INFINITY
   #writtenSinceMs = Number.POSITIVE_INFINITY
   readonly #monotonicMs: () => number
 
-  constructor(
-    { socket, abort }: ConnectionSocket,
-    remote: Endpoint,
-    isAccepted: boolean,
-    limits: ConnectionLimits,
-    monotonicMs: () => number,
-    events: ConnectionEvents,
-  ) {
+  constructor(options: ConnectionOptions, events: ConnectionEvents) {
+    const { socket, remote, isAccepted, monotonicMs } = options
     this.remote = { ...remote, connection: this.number }
     this.isAccepted = isAccepted
     this.#socket = socket
-    this.#abort = abort
-    this.#limits = limits
+    this.#abort = options.abort
+    this.#limits = options.limits
+    this.#meter = options.meter
     this.#events = events
     this.#monotonicMs = monotonicMs
     this.#state = isAccepted ? 'open' : 'connecting'
@@ -183,12 +191,21 @@ export class Connection {
     return nowMs - this.#heardMs >= idleSec * 1000 ? 'idle' : undefined
   }
 
+  /** A second is over: what is read is counted anew. */
+  readOn(): void {
+    this.#meter.bytes = 0
+    if (this.#socket.isPaused()) this.#socket.resume()
+  }
+
   #enter(state: 'open' | 'ending' | 'closed'): void {
     this.#state = state
     this.#stateSinceMs = this.#monotonicMs()
   }
 
   #received(chunk: Buffer): void {
+    // What is not read the peer cannot send: nothing is lost, and the others have their turn.
+    this.#meter.bytes += chunk.length
+    if (this.#meter.bytes > this.#limits.bytesPerSec) this.#socket.pause()
     if (this.#state !== 'open') return
     const texts: string[] = []
     let defect: { readonly defect: FramingDefect; readonly head: string } | undefined

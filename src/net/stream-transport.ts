@@ -6,13 +6,7 @@ import type { Endpoint, TransportName } from '../sip/endpoint.ts'
 import type { FramingDefect } from '../sip/framing.ts'
 import { parseMessage } from '../sip/message.ts'
 import { respond } from '../sip/response.ts'
-import {
-  Connection,
-  type ConnectionEvents,
-  type ConnectionLimits,
-  type ConnectionSocket,
-  type CutReason,
-} from './connection.ts'
+import { Connection, type ConnectionEvents, type ConnectionLimits, type CutReason } from './connection.ts'
 import { ConnectionTable } from './connection-table.ts'
 import type { InboundBatch, Transport, TransportEvents } from './transport.ts'
 
@@ -208,20 +202,17 @@ export class StreamTransport implements Transport {
 
   #hindrance(address: string): 'tooMany' | 'tooManyFromSource' | 'notAdmitted' | undefined {
     const { limits, admits } = this.#options
-    if (this.#isClosing || this.#table.accepted >= limits.maxConnections) return 'tooMany'
+    if (this.#isClosing || this.#table.acceptedCount >= limits.maxConnections) return 'tooMany'
     if (this.#table.from(address) >= limits.maxPerSource) return 'tooManyFromSource'
     return admits === undefined || admits(address) ? undefined : 'notAdmitted'
   }
 
   #add(socket: Socket, remote: Endpoint, isAccepted: boolean): Connection {
-    const parts: ConnectionSocket = { socket, abort: () => this.#layer.abort(socket) }
     const { limits } = this.#options
+    const meter = isAccepted ? this.#table.meterOf(remote.address) : { bytes: 0 }
+    const abort = () => this.#layer.abort(socket)
     const connection = new Connection(
-      parts,
-      remote,
-      isAccepted,
-      limits,
-      this.#monotonicMs,
+      { socket, abort, remote, isAccepted, limits, meter, monotonicMs: this.#monotonicMs },
       this.#ofConnections,
     )
     this.#all.add(connection)
@@ -237,7 +228,7 @@ export class StreamTransport implements Transport {
     // Names are resolved elsewhere; anybody may write any port into a Via.
     if (isIP(to.address) === 0 || to.port < 1 || to.port > 65_535) {
       this.#failed(failure('EINVAL', 'no address to connect to'), to, text)
-    } else if (this.#table.opened >= this.#options.limits.maxOpened) {
+    } else if (this.#table.openedCount >= this.#options.limits.maxOpened) {
       this.#failed(failure('EMFILE', 'too many connections opened'), to, text)
     } else {
       return this.#connect(to)
@@ -291,7 +282,10 @@ export class StreamTransport implements Transport {
     for (const connection of this.#all) {
       const reason = connection.overdue(nowMs)
       if (reason !== undefined) this.#cut(connection, reason)
-      else heldBytes += connection.heldBytes
+      else {
+        heldBytes += connection.heldBytes
+        connection.readOn()
+      }
     }
     if (heldBytes > this.#options.limits.totalBufferBytes) this.#relieve(heldBytes)
     if (this.#all.size === 0) this.#stopSweeping()
@@ -329,6 +323,7 @@ export class StreamTransport implements Transport {
 
   #forget(connection: Connection): void {
     this.#all.delete(connection)
+    this.#table.forget(connection)
     if (this.#all.size > 0) return
     this.#stopSweeping()
     this.#onEmpty?.()

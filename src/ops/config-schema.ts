@@ -215,6 +215,12 @@ const tcp = z.strictObject({
     262_144,
     'What may wait to be sent over one connection, in bytes; a peer that lets more wait is cut off.',
   ),
+  bytesPerSec: whole(
+    65_536,
+    1_073_741_824,
+    8_388_608,
+    'What a worker reads in a second from one source over all its connections, in bytes; the rest has to wait for the next second.',
+  ),
   totalBufferBytes: whole(
     1_048_576,
     4_294_967_296,
