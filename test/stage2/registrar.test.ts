@@ -229,7 +229,7 @@ t.test('a copy that its nonce count would refuse gets the answer again, and noth
   const asked: boolean[] = []
   const bench = new MemberBench({
     challenge: async (_request, _aor, isRepeated) => {
-      asked.push(isRepeated())
+      asked.push(isRepeated?.() ?? false)
       return undefined
     },
   })

@@ -8,7 +8,6 @@ import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { type Message, parseMessage } from '../../src/sip/message.ts'
 import { respond } from '../../src/sip/response.ts'
 import { TransactionLayer, type TransactionLayerOptions } from '../../src/sip/transaction/layer.ts'
-import type { Defect } from '../../src/sip/validate.ts'
 import type { Authenticator } from '../../stage2/authenticator.ts'
 import { type Aor, Directory } from '../../stage2/directory.ts'
 import { GroupCommit } from '../../stage2/group-commit.ts'
@@ -30,7 +29,7 @@ export interface MemberBenchOptions {
   readonly durability?: 'commit' | 'async'
   readonly limits?: Partial<RegistrationLimits>
   /** What authentication says; `undefined` lets everybody in, as without this. */
-  readonly challenge?: (request: Message, aor: Aor) => Promise<Defect | undefined>
+  readonly challenge?: Authenticator['challenge']
   readonly layer?: Partial<TransactionLayerOptions>
 }
 
