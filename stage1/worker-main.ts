@@ -52,7 +52,7 @@ class WorkerProcess {
       await tell(failedReport(error))
       process.exit(exitStatus.failure)
     }
-    await tell({ type: 'ready', describe: `worker ${number}` })
+    await tell({ type: 'ready', describe: this.#worker.describe })
   }
 
   async adopt(update: ClusterUpdate): Promise<void> {

@@ -82,6 +82,11 @@ export class Worker {
     return worker
   }
 
+  /** For people. */
+  get describe(): string {
+    return `inside ${formatHostPort(this.#self.inside)}`
+  }
+
   /** The version of the map by which it works. */
   get mapVersion(): number {
     return this.#cluster.map.version

@@ -18,6 +18,8 @@ export interface PhoneOptions {
   readonly ringOnly?: boolean
   /** Answer an INVITE with this final status instead of 200. */
   readonly inviteStatus?: number
+  /** Takes all requests in place of the phone, which may be too slow. */
+  readonly serve?: (text: string, reply: (text: string) => void) => void
 }
 
 export interface Call {
@@ -197,6 +199,8 @@ export class Phone {
   }
 
   #receive(text: string, from: { address: string; port: number }): void {
+    const { serve } = this.options
+    if (serve && !text.startsWith('SIP/2.0 ')) return serve(text, (reply) => this.#send(reply, 0, from))
     const message: SipMessage | undefined = sip.parse(text)
     if (!message) return
     if ('status' in message) {
