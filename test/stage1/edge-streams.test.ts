@@ -217,7 +217,7 @@ t.test('RFC 3261 §18.1.1: a long request that nothing binds to UDP goes by TCP'
 })
 
 t.test('what a connection could not send is answered as if the next hop had', async (t) => {
-  const { edge, outside, inside, receive, taken, one } = edgeOf()
+  const { edge, outside, inside, receive, taken } = edgeOf()
   outside.open.add(77)
   const unsent = (request: string) => {
     receive(sentBy(B1, request), B1, 'inside')
