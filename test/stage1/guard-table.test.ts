@@ -22,6 +22,19 @@ t.test('what was entered is found, and nothing else', async (t) => {
   t.equal(table.find(key(0, 0)), -1, 'an empty entry is nobody')
 })
 
+t.test('sources of one set are told apart by both words', async (t) => {
+  const table = new SourceTable(16)
+  const entered = new Map<number, number>()
+  for (let high = 1; high <= 12; high++) {
+    const at = table.claim(key(5, high), never)
+    if (at < 0) continue
+    table.words[at + F.state] = 1
+    entered.set(high, at)
+  }
+  t.ok(entered.size >= 8)
+  for (const [high, at] of entered) t.equal(table.find(key(5, high)), at)
+})
+
 t.test('the size is fixed: 32 bytes an entry, a power of two', async (t) => {
   t.equal(new SourceTable(1024).bytes, 32 * 1024)
   t.equal(new SourceTable(1025).bytes, 64 * 1024)
