@@ -308,7 +308,10 @@ void Export(napi_env env, napi_value exports, const char* name, napi_callback fu
 }  // namespace
 
 NAPI_MODULE_INIT() {
-  auto finalize = [](napi_env, void* data, void*) { delete static_cast<Addon*>(data); };
+  auto finalize = [](napi_env ending, void* data, void*) {
+    std::unique_ptr<Addon> addon(static_cast<Addon*>(data));
+    if (addon->memory) napi_delete_reference(ending, addon->memory);
+  };
   MUST(napi_set_instance_data(env, new Addon, finalize, nullptr));
   MUST(napi_set_named_property(env, exports, "interface", Number(env, kInterface)));
   Export(env, exports, "shareInbox", ShareInbox);
