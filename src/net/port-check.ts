@@ -1,7 +1,8 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readdir, readFile, readlink } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, isIPv6 } from 'node:net'
+import { endianness } from 'node:os'
 import { listenError, TandemError } from '../ops/errors.ts'
 import { formatHostPort, type HostPort } from '../ops/host-port.ts'
 
@@ -57,11 +58,12 @@ async function tryToListen({ protocol, address, port }: WantedPort): Promise<voi
 /** `pid 4711, kamailio`, where Linux tells us; only root learns it about other users' processes. */
 export async function holderOf({
   protocol,
+  address,
   port,
-}: Pick<WantedPort, 'protocol' | 'port'>): Promise<string | undefined> {
+}: Pick<WantedPort, 'protocol' | 'address' | 'port'>): Promise<string | undefined> {
   try {
     const inodes = new Set<string>()
-    for (const table of [protocol, `${protocol}6`]) await collectInodes(table, port, inodes)
+    for (const table of [protocol, `${protocol}6`]) await collectInodes(table, address, port, inodes)
     for (const pid of await readdir('/proc')) {
       if (/^\d+$/.test(pid) && (await holdsOneOf(pid, inodes))) {
         return `pid ${pid}, ${(await readFile(`/proc/${pid}/comm`, 'utf8')).trim()}`
@@ -73,15 +75,28 @@ export async function holderOf({
   return undefined
 }
 
-async function collectInodes(table: string, port: number, inodes: Set<string>): Promise<void> {
+async function collectInodes(
+  table: string,
+  address: string,
+  port: number,
+  inodes: Set<string>,
+): Promise<void> {
   const rows = (await readFile(`/proc/net/${table}`, 'utf8')).split('\n').slice(1)
   for (const row of rows) {
     // proc(5): sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
     const [, local = '', remote = '', , , , , , , inode] = row.trim().split(/\s+/)
-    const listens = remote.endsWith(':0000')
-    if (inode !== undefined && listens && Number.parseInt(local.split(':')[1] ?? '', 16) === port)
-      inodes.add(inode)
+    const [where = '', hexPort = ''] = local.split(':')
+    const listens = remote.endsWith(':0000') && Number.parseInt(hexPort, 16) === port
+    if (inode !== undefined && listens && isInTheWay(where, address)) inodes.add(inode)
   }
+}
+
+/** Whether a socket bound to an address of proc(5), words of 32 bits in the host's order, keeps others from `address`. */
+function isInTheWay(hex: string, address: string): boolean {
+  if (/^0+$/.test(hex) || isIPv6(address)) return true
+  const bytes = address.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))
+  const own = (endianness() === 'LE' ? bytes.reverse() : bytes).join('').toUpperCase()
+  return hex.slice(-8) === own
 }
 
 async function holdsOneOf(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
