@@ -30,7 +30,7 @@ export interface ServerOrder {
 const KEY = Buffer.alloc(32, 7)
 /** The load is judged as any source would be, and lives within these rates. */
 const GUARD = configSchema.parse({
-  stage1: { guard: { exempt: [], rate: 1_000_000, burst: 1_000_000, strangersPerSec: 10_000_000 } },
+  stage1: { guard: { exempt: [], rate: 1_000_000, burst: 1_000_000, strangersRate: 10_000_000 } },
 }).stage1.guard
 const log = pino({ level: 'silent' })
 const option = '--'
