@@ -13,7 +13,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   db: ['db', 'src'],
   stage1: ['stage1', 'db', 'src'],
   stage2: ['stage2', 'db', 'src'],
-  loadtest: ['loadtest', 'db', 'src'],
+  loadtest: ['loadtest', 'stage1', 'stage2', 'db', 'src'],
   scripts: ['scripts', 'stage1', 'stage2', 'loadtest', 'db', 'src'],
 }
 

@@ -337,7 +337,7 @@ const stage2 = z.strictObject({
     0,
     86_400,
     300,
-    'Seconds between two snapshots of users and bindings in stateDir, with which a member can start while PostgreSQL is away. 0: none.',
+    'How many seconds pass between two snapshots of users and bindings in stateDir, with which a member can start while PostgreSQL is away; 0 for none.',
   ),
   purgeAfterHours: whole(
     1,
