@@ -7,17 +7,14 @@ import { errorCodes } from '../../src/ops/errors.ts'
 const readme = new URL('../../README.md', import.meta.url)
 const errors = new URL('../../docs/errors.md', import.meta.url)
 
+const UNITS = { Ms: /[Mm]illiseconds/, Sec: /seconds/, PerSec: /second/ }
+
 t.test('every key says what it means and what it takes', async (t) => {
   for (const key of configKeys) {
     t.match(key.meaning, /^\S.*\.$/, key.path.join('.'))
     t.notMatch(key.allowed, /undefined/, key.path.join('.'))
-    const unit = /(Ms|Sec)$/.exec(key.path.at(-1) ?? '')?.[1]
-    if (unit)
-      t.match(
-        key.meaning,
-        unit === 'Ms' ? /[Mm]illiseconds/ : /seconds/,
-        `${key.path.join('.')} names its unit`,
-      )
+    const unit = /(?:Ms|(?:Per)?Sec)$/.exec(key.path.at(-1) ?? '')?.[0]
+    if (unit) t.match(key.meaning, UNITS[unit as keyof typeof UNITS], `${key.path.join('.')} names its unit`)
   }
 })
 
