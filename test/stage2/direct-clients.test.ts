@@ -4,8 +4,9 @@ import { H } from '../../src/sip/header.ts'
 import { type Message, parseMessage } from '../../src/sip/message.ts'
 import { DirectClients } from '../../stage2/direct-clients.ts'
 import { Member, type MemberParts } from '../../stage2/member.ts'
-import { edgeInside, here, testCluster, udp } from '../support/cluster.ts'
+import { binding, edgeInside, here, testCluster, udp } from '../support/cluster.ts'
 import { batchOf } from '../support/fake-transport.ts'
+import { MemberBench } from '../support/member-bench.ts'
 
 t.test('by networks and addresses of both versions of IP', async (t) => {
   const clients = new DirectClients(['192.0.2.0/24', '198.51.100.7', '2001:db8:5::/48', '2001:db8::7'])
@@ -63,4 +64,19 @@ t.test('a member hears them, without what they may not say, and nobody else', as
   t.strictSame(heard, [request('198.51.100.7'), request(edgeInside.address, PATH)])
   t.equal(member.counters.untrusted, 1)
   t.notOk(member.trusts(udp('198.51.100.7')), 'transactions are told apart by where they come from')
+})
+
+t.test('a member serves the URI that a redirection gives', async (t) => {
+  const bench = new MemberBench()
+  bench.takeover.whenFresh(() => {})
+  bench.location.adopt(binding('sip:bob@10.0.0.1', bench.clock.now(), { path: ['<sip:192.0.2.60:5160;lr>'] }))
+  await bench.receive(
+    'INVITE sip:bob@example.com:5071;transport=udp;maddr=192.0.2.71 SIP/2.0\r\n' +
+      'Via: SIP/2.0/UDP 192.0.2.60:5160;branch=z9hG4bKredirected\r\nMax-Forwards: 70\r\nCSeq: 1 INVITE\r\n' +
+      'From: <sip:a@example.com>;tag=1\r\nTo: <sip:bob@example.com>\r\nCall-ID: 1\r\nContent-Length: 0\r\n\r\n',
+  )
+  t.match(
+    bench.take().map(({ text }) => text.split('\r\n', 1)[0]),
+    ['SIP/2.0 100 Trying', 'INVITE sip:bob@10.0.0.1 SIP/2.0'],
+  )
 })
