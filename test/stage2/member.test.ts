@@ -97,6 +97,18 @@ t.test('a probe is answered by what the member is doing, without a transaction',
   await bench.assertEmpty(t)
 })
 
+t.test('after a standstill no registration is taken that others may have answered long ago', async (t) => {
+  const bench = withBob()
+  bench.standstill.isRecent = true
+  await bench.receive(request('REGISTER', 'sip:example.com'))
+  const [response] = bench.takeMessages()
+  t.equal(response?.status, 503)
+  t.equal(response?.has(H.retryAfter), true)
+  await bench.receive(request('MESSAGE'))
+  t.strictSame(bench.takeWords().at(-1), 'MESSAGE', 'all else goes on')
+  await bench.assertEmpty(t)
+})
+
 t.test('a probe does not wait for a takeover, and causes none', async (t) => {
   const bench = new MemberBench()
   let refreshes = 0

@@ -62,6 +62,8 @@ export class MemberBench {
   refreshMap = async (): Promise<void> => {}
   /** What a slot's rows are waited for by. */
   filling = (_slot: number): Promise<void> | undefined => undefined
+  /** Whether the process has just stood still. */
+  standstill = { isRecent: false }
   /** What a takeover does. */
   refresh = async (): Promise<void> => {}
 
@@ -127,6 +129,7 @@ export class MemberBench {
       takeover,
       handOver,
       transport,
+      standstill: this.standstill,
     })
     this.member.state = 'serving'
   }

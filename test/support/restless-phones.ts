@@ -9,7 +9,7 @@ const GIVE_UP_MS = 11_500
 /** Longer than anything stands still or is cut off. */
 const LINGERS_MS = 30_000
 const MOST_CONTACTS = 4
-const HISTORY = 12
+const HISTORY = 40
 
 export const restlessUser = (n: number): string => `u${n}`
 /** MD5 of user:realm:password, as table `subscriber` wants it. */

@@ -21,7 +21,7 @@ const NETWORK = '127.0.56.'
 const FAULTS = ['master', 'slave', 'both', 'postgres', 'cut', 'standstill', 'disk'] as const
 type Fault = (typeof FAULTS)[number]
 
-t.setTimeout(120_000 + KILLS * 8_000)
+t.setTimeout(120_000 + KILLS * 15_000)
 
 const users = new Map(
   Array.from({ length: PHONES }, (_, n) => [restlessUser(n), restlessHa1(restlessUser(n))]),
