@@ -99,7 +99,7 @@ async function nodeServer(
   order: Pick<ServerOrder, 'role' | 'udp'>,
 ): Promise<Server> {
   const outside = at(host, 5060)
-  const member = order.role === 'edge' ? RESPONDER : ECHO
+  const member = order.role === 'worker' ? RESPONDER : ECHO
   const child = await started('stage1-server', { ...order, outside, inside: at(host, 5160), member })
   return {
     name,
@@ -210,8 +210,8 @@ async function main(args: readonly string[]): Promise<void> {
   const servers = [
     await nodeServer('relay, dgram', 11, { role: 'relay', udp: 'dgram' }),
     await nodeServer('relay, batched', 12, { role: 'relay', udp: 'batched' }),
-    await nodeServer('stage 1, dgram', 13, { role: 'edge', udp: 'dgram' }),
-    await nodeServer('stage 1, batched', 14, { role: 'edge', udp: 'batched' }),
+    await nodeServer('stage 1, dgram', 13, { role: 'worker', udp: 'dgram' }),
+    await nodeServer('stage 1, batched', 14, { role: 'worker', udp: 'batched' }),
     ...(version === undefined ? [] : [await kamailioServer(version)]),
   ]
   try {

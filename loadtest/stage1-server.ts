@@ -1,17 +1,12 @@
 import { pino } from 'pino'
-import { FlowTokens } from '../src/net/flow-token.ts'
-import type { Transport } from '../src/net/transport.ts'
 import { openUdp, type UdpChoice } from '../src/net/udp.ts'
 import { systemClock } from '../src/ops/clock.ts'
 import { configSchema } from '../src/ops/config-schema.ts'
-import { type Cluster, edgeWorker, udpEndpoint } from '../src/partition/cluster.ts'
+import { formatHostPort } from '../src/ops/host-port.ts'
+import { type Cluster, udpEndpoint } from '../src/partition/cluster.ts'
 import { PartitionMap } from '../src/partition/partition-map.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
-import { Edge } from '../stage1/edge.ts'
-import { Guard } from '../stage1/guard.ts'
-import { Members } from '../stage1/members.ts'
-import { Outside } from '../stage1/outside.ts'
-import type { Face } from '../stage1/route-request.ts'
+import { Worker } from '../stage1/worker.ts'
 
 /*
  * A server under test of `bench:stage1`, a process of its own: one stage-1 worker as the product puts it together, with a
@@ -19,7 +14,7 @@ import type { Face } from '../stage1/route-request.ts'
  */
 
 export interface ServerOrder {
-  readonly role: 'edge' | 'relay'
+  readonly role: 'worker' | 'relay'
   readonly udp: UdpChoice
   readonly outside: Endpoint
   readonly inside: Endpoint
@@ -28,15 +23,19 @@ export interface ServerOrder {
 }
 
 const KEY = Buffer.alloc(32, 7)
-/** The load is judged as any source would be, and lives within these rates. */
-const GUARD = configSchema.parse({
-  stage1: { guard: { exempt: [], rate: 1_000_000, burst: 1_000_000, strangersRate: 10_000_000 } },
-}).stage1.guard
-const log = pino({ level: 'silent' })
 const option = '--'
 
-async function startEdge({ udp: choice, outside, inside, member }: ServerOrder): Promise<void> {
-  const node = { name: 's1', outside: [outside], inside: [inside] }
+async function startWorker({ udp, outside, inside, member }: ServerOrder): Promise<void> {
+  const config = configSchema.parse({
+    node: 's1',
+    net: { udp },
+    stage1: {
+      edge: formatHostPort(outside),
+      inside: formatHostPort(inside),
+      // The load is judged as any source would be, and lives within these rates.
+      guard: { exempt: [], rate: 1_000_000, burst: 1_000_000, strangersRate: 10_000_000 },
+    },
+  })
   const map = new PartitionMap({
     version: 1,
     domains: [{ name: 'example.com', realm: 'example.com', hashBy: 'user' }],
@@ -49,35 +48,18 @@ async function startEdge({ udp: choice, outside, inside, member }: ServerOrder):
   })
   const cluster: Cluster = {
     map,
-    edges: [node],
+    edges: [{ name: 's1', outside: [outside], inside: [inside] }],
     insideAddresses: new Set([inside.address, member.address]),
     keys: { current: KEY, previous: KEY },
   }
-  const members = new Members({
-    node: 's1',
-    probeIntervalMs: 500,
+  await Worker.start({
+    config,
+    number: 0,
+    isShared: true,
+    cluster,
     clock: systemClock,
-    connect: (peer, events) => openUdp({ address: inside.address, port: 0, option, peer, choice }, events),
-    onChange: () => {},
-  })
-  await members.adopt(map)
-  let edge: Edge | undefined
-  const open = (face: Face, at: Endpoint): Promise<Transport> =>
-    openUdp(
-      { choice, address: at.address, port: at.port, option },
-      { onMessages: (batch) => edge?.receive(batch, face), onError: () => {} },
-    )
-  const sockets = { outside: await open('outside', outside), inside: await open('inside', inside) }
-  edge = new Edge({
-    self: edgeWorker(node, 0),
-    outside: new Outside({ udp: [sockets.outside], tcp: [] }),
-    inside: sockets.inside,
-    cluster: () => cluster,
-    tokens: new FlowTokens(() => cluster.keys),
-    members,
-    guard: new Guard({ config: GUARD, clock: systemClock, log }),
-    clock: systemClock,
-    log,
+    log: pino({ level: 'info' }, pino.destination('/dev/null')),
+    onMember: () => {},
   })
 }
 
@@ -117,6 +99,6 @@ async function startRelay({ udp: choice, outside, inside, member }: ServerOrder)
 }
 
 const order = JSON.parse(process.argv[2] ?? '{}') as ServerOrder
-await (order.role === 'edge' ? startEdge(order) : startRelay(order))
+await (order.role === 'worker' ? startWorker(order) : startRelay(order))
 process.on('disconnect', () => process.exit())
 process.send?.({ type: 'ready' })
