@@ -21,6 +21,8 @@ export interface SippOptions {
   readonly callsPerSec?: number
   /** What `<pause/>` waits. */
   readonly pauseMs?: number
+  /** `udp` if left out; over TCP each call has a connection of its own. */
+  readonly transport?: 'udp' | 'tcp'
 }
 
 export interface SippReport {
@@ -108,9 +110,10 @@ export class Sipp {
 }
 
 function argumentsOf(options: SippOptions, folder: string): string[] {
-  const { server, address, port, calls, rows, callsPerSec = 10, pauseMs = 100 } = options
+  const { server, address, port, calls, rows, callsPerSec = 10, pauseMs = 100, transport } = options
   return [
     ...[`${server.address}:${server.port}`, '-i', address, '-p', String(port), '-nostdin'],
+    ...(transport === 'tcp' ? ['-t', 'tn', '-max_socket', '1000'] : []),
     ...['-sf', join(SCENARIOS, `${options.scenario}.xml`), '-m', String(calls)],
     ...['-r', String(callsPerSec), '-d', String(pauseMs)],
     ...(rows ? ['-inf', join(folder, 'rows.csv')] : []),

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { Baresip } from '../support/baresip.ts'
 import { needs } from '../support/debian-tool.ts'
+import { credentials, Sipp, type SippOptions } from '../support/sipp.ts'
 import { Tandem } from '../support/tandem.ts'
 
 const HOST = '127.0.53.20'
@@ -56,6 +57,33 @@ t.test('phones over TCP', { skip: needs('baresip') }, async (t) => {
     await call(t, alice, carol, 'carol', carol)
     await call(t, carol, bob, 'bob', carol)
     await call(t, carol, alice, 'alice', alice)
+  })
+
+  t.test('open a connection for each call, if they like', { skip: needs('sipp') }, async (t) => {
+    const sipp = async (options: Omit<SippOptions, 'server' | 'address'>) => {
+      const run = await Sipp.start({ server: edge, address: HOST, ...options })
+      t.teardown(() => run.close())
+      return run
+    }
+    t.match(
+      await (
+        await sipp({ scenario: 'register', port: 6380, rows: [credentials('dave')], calls: 1 })
+      ).report(),
+      { exitCode: 0 },
+    )
+    const calls = 30
+    const answering = await sipp({ scenario: 'answer', port: 6380, calls })
+    const rows = [['carol', 'dave']]
+    const calling = await sipp({
+      scenario: 'call',
+      port: 6390,
+      rows,
+      calls,
+      callsPerSec: 20,
+      transport: 'tcp',
+    })
+    for (const run of [calling, answering])
+      t.match(await run.report(), { exitCode: 0, successful: calls, failed: 0 })
   })
 
   t.test('are called through the slave when their master has died', async (t) => {
