@@ -1,73 +1,20 @@
 import { once } from 'node:events'
 import { isIP, type Server, type Socket } from 'node:net'
-import type { Clock, Timer } from '../ops/clock.ts'
+import type { Timer } from '../ops/clock.ts'
 import { listenError } from '../ops/errors.ts'
-import type { Endpoint, TransportName } from '../sip/endpoint.ts'
+import type { Endpoint } from '../sip/endpoint.ts'
 import type { FramingDefect } from '../sip/framing.ts'
-import { parseMessage } from '../sip/message.ts'
-import { respond } from '../sip/response.ts'
-import { Connection, type ConnectionEvents, type ConnectionLimits, type CutReason } from './connection.ts'
+import { Connection, type ConnectionEvents, type CutReason } from './connection.ts'
 import { ConnectionTable } from './connection-table.ts'
-import type { InboundBatch, Transport, TransportEvents } from './transport.ts'
+import { StreamBatch } from './stream-batch.ts'
+import { answerDefect } from './stream-defect.ts'
+import { noneYet, type StreamCounters, type StreamLayer, type StreamOptions } from './stream-options.ts'
+import type { Transport, TransportEvents } from './transport.ts'
 
 const SWEEP_MS = 1_000
 
 /** Connections that the kernel keeps for us until we accept them: all phones of a node that died come at once. */
 const BACKLOG = 4_096
-
-export interface StreamLimits extends ConnectionLimits {
-  /** Connections accepted at a time. */
-  readonly maxConnections: number
-  /** Of these, from one IPv4 address or one IPv6 /64. */
-  readonly maxPerSource: number
-  /** Connections of our own opening at a time. */
-  readonly maxOpened: number
-  /** What all connections together may hold: messages waiting to be sent, and unfinished ones that came. */
-  readonly totalBufferBytes: number
-}
-
-export interface StreamOptions {
-  /** Numeric; IPv6 without brackets. Connections of our own opening leave from it too. */
-  readonly address: string
-  /** 0 for any. */
-  readonly port: number
-  /** The configuration key that moves this address, for the error that it is taken. */
-  readonly option: string
-  readonly limits: StreamLimits
-  readonly clock: Clock
-  /** Asked about the address of each newcomer; false closes the connection unread. Default: everybody. */
-  readonly admits?: (address: string) => boolean
-  /** Told where a stream came from that lost its frames. */
-  readonly onDefect?: (source: Endpoint) => void
-}
-
-/** What makes streams: TCP, or TLS on top of it. */
-export interface StreamLayer {
-  readonly transport: TransportName
-  /** What it is called in an error. */
-  readonly name: string
-  /** `accept` is called when bytes can be exchanged; until then the layer has its own limits. */
-  server(accept: (socket: Socket) => void): Server
-  /** Begins to connect; `ready` is called when bytes can be exchanged. */
-  connect(from: string, to: Endpoint, ready: () => void): Socket
-  /** Ends a connection with all that it holds, at once. */
-  abort(socket: Socket): void
-}
-
-/** What has happened since the transport was opened. */
-export interface StreamCounters extends Record<CutReason, number> {
-  accepted: number
-  opened: number
-  /** Not accepted because there were too many, in all or from there, or because the source is not admitted. */
-  tooMany: number
-  tooManyFromSource: number
-  notAdmitted: number
-  /** Streams that lost their frames. */
-  defects: number
-  pings: number
-  /** Messages that were not sent. */
-  unsent: number
-}
 
 /**
  * SIP over connections, in both directions (RFC 3261 §18): listens on one address, and opens connections to where
@@ -81,22 +28,7 @@ export interface StreamCounters extends Record<CutReason, number> {
  */
 export class StreamTransport implements Transport {
   readonly local: Endpoint
-  readonly counters: StreamCounters = {
-    accepted: 0,
-    opened: 0,
-    tooMany: 0,
-    tooManyFromSource: 0,
-    notAdmitted: 0,
-    defects: 0,
-    pings: 0,
-    unsent: 0,
-    unreachable: 0,
-    silent: 0,
-    slow: 0,
-    unread: 0,
-    idle: 0,
-    crowded: 0,
-  }
+  readonly counters: StreamCounters = noneYet()
   readonly #layer: StreamLayer
   readonly #server: Server
   readonly #options: StreamOptions
@@ -266,13 +198,11 @@ export class StreamTransport implements Transport {
     for (const connection of connections) connection.flush()
   }
 
-  /** RFC 3261 §18.3, §7.4.2: what cannot be framed is answered as far as it can be, and nothing behind it can be read. */
+  /** Nothing behind what cannot be framed can be read. */
   #refuse(defect: FramingDefect, head: string, connection: Connection): void {
     this.counters.defects++
     this.#options.onDefect?.(connection.remote)
-    const request = head === '' ? undefined : parseMessage(head)
-    const source = connection.remote
-    connection.end(request && respond(request, statusOf(defect), { source }))
+    connection.end(answerDefect(defect, head, connection.remote))
   }
 
   #sweepAll(): void {
@@ -339,42 +269,6 @@ export class StreamTransport implements Transport {
 function addresseeOf({ isAccepted, remote }: Connection): Endpoint {
   const { transport, address, port } = remote
   return isAccepted ? remote : { transport, address, port }
-}
-
-/** What one read of a connection brought. */
-class StreamBatch implements InboundBatch {
-  readonly #texts: readonly string[]
-  readonly #source: Endpoint
-
-  constructor(texts: readonly string[], source: Endpoint) {
-    this.#texts = texts
-    this.#source = source
-  }
-
-  get length(): number {
-    return this.#texts.length
-  }
-
-  text(index: number): string {
-    return this.#texts[index] as string
-  }
-
-  source(): Endpoint {
-    return this.#source
-  }
-}
-
-function statusOf(defect: FramingDefect): number {
-  switch (defect) {
-    case 'no-content-length':
-    case 'bad-content-length':
-      return 400
-    case 'body-too-long':
-      return 413
-    case 'headers-too-long':
-    case 'message-too-long':
-      return 513
-  }
 }
 
 const failure = (code: string, message: string): NodeJS.ErrnoException =>

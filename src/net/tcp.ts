@@ -1,6 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Endpoint } from '../sip/endpoint.ts'
-import { type StreamLayer, type StreamOptions, StreamTransport } from './stream-transport.ts'
+import type { StreamLayer, StreamOptions } from './stream-options.ts'
+import { StreamTransport } from './stream-transport.ts'
 import type { TransportEvents } from './transport.ts'
 
 /** How long a connection is quiet before the kernel asks whether the peer's host is still there (ten times, 1 s apart). */

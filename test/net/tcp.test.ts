@@ -1,6 +1,7 @@
 import { createServer } from 'node:net'
 import t, { type Test } from 'tap'
-import type { StreamLimits, StreamOptions, StreamTransport } from '../../src/net/stream-transport.ts'
+import type { StreamLimits, StreamOptions } from '../../src/net/stream-options.ts'
+import type { StreamTransport } from '../../src/net/stream-transport.ts'
 import { openTcp } from '../../src/net/tcp.ts'
 import type { Endpoint } from '../../src/sip/endpoint.ts'
 import { FakeClock } from '../support/fake-clock.ts'
