@@ -97,6 +97,25 @@ export function trimEnd(text: string, start: number, end: number): number {
   return i
 }
 
+/** Where the token (RFC 3261 §25.1) that begins at `start` ends; `start` itself if none does. */
+export function tokenEnd(text: string, start: number, end: number): number {
+  let i = start
+  while (i < end && (classAt(text, i) & TOKEN) !== 0) i++
+  return i
+}
+
+/** Where `indexOf` has found something, or `end` if that is not before it. */
+export function within(index: number, end: number): number {
+  return index < 0 || index > end ? end : index
+}
+
+/** The number in `text[start, end)`, which is known to be digits. */
+export function numberAt(text: string, start: number, end: number): number {
+  let value = 0
+  for (let i = start; i < end; i++) value = value * 10 + text.charCodeAt(i) - 0x30
+  return value
+}
+
 /** The number in `text[start, end)`; -1 when it is empty, not all digits, or above `max`. */
 export function readNumber(text: string, start: number, end: number, max: number): number {
   if (start >= end) return -1

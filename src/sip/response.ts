@@ -1,5 +1,5 @@
 import type { Endpoint } from './endpoint.ts'
-import { H, headerName } from './header.ts'
+import { H, headerLine } from './header.ts'
 import type { Message } from './message.ts'
 import { reasonPhrase } from './status.ts'
 import { statelessTag } from './tag.ts'
@@ -95,5 +95,5 @@ function raw(request: Message, at: number): string {
 }
 
 function line(header: number | string, value: string): string {
-  return `${typeof header === 'number' ? headerName(header) : header}: ${value}\r\n`
+  return typeof header === 'number' ? headerLine(header, value) : `${header}: ${value}\r\n`
 }

@@ -1,7 +1,7 @@
-import { AT, COLON, DIGIT, EQUALS, PERCENT, QUESTION, SEMI, URI, USER } from './chars.ts'
+import { AT, COLON, DIGIT, EQUALS, numberAt, PERCENT, QUESTION, SEMI, URI, USER, within } from './chars.ts'
 import { decodeEscapes } from './escapes.ts'
 import { formatHostPort, hostName, skipHost } from './host.ts'
-import { portOf, SIP_URI } from './patterns.ts'
+import { SIP_URI } from './patterns.ts'
 import { byteAt, equalsIgnoreCase, indexOf, isEscape, isOf, load, readNumber, skip } from './scan.ts'
 
 /** `sip`, `sips` and `tel` are understood; of any other scheme only the name is known. */
@@ -129,32 +129,22 @@ const USUAL = new RegExp(SIP_URI, 'y')
 /** Parses the URI that is all of the range; undefined when it is malformed by its scheme's grammar. */
 export function parseUri(text: string, start = 0, end = text.length): Uri | undefined {
   USUAL.lastIndex = start
-  const match = USUAL.exec(text)
-  const usual = match !== null && USUAL.lastIndex === end ? usualUri(text, start, end, match, 1) : undefined
-  return usual ?? scanUri(text, start, end)
+  return USUAL.test(text) && USUAL.lastIndex === end ? usualUri(text, start, end) : scanUri(text, start, end)
 }
 
-/** The URI that a pattern has found in the range, `SIP_URI`'s groups beginning with number `group`. */
-export function usualUri(
-  text: string,
-  start: number,
-  end: number,
-  match: RegExpExecArray,
-  group: number,
-): Uri | undefined {
-  const user = match[group] ?? ''
-  const host = match[group + 1] as string
-  const digits = match[group + 2]
-  const port = portOf(digits)
-  if (port < 0) return undefined
-  const userStart = start + 4
-  part.userEnd = part.passwordEnd = userStart + user.length
-  part.paramsStart =
-    (user === '' ? userStart : part.userEnd + 1) +
-    host.length +
-    (digits === undefined ? 0 : digits.length + 1)
+/** What the pattern has recognised. */
+export function usualUri(text: string, start: number, end: number): Uri {
+  const userStart = start + 'sip:'.length
+  const at = text.indexOf('@', userStart)
+  const hasUser = at >= 0 && at < end
+  const hostStart = hasUser ? at + 1 : userStart
+  part.userEnd = part.passwordEnd = hasUser ? at : userStart
+  part.paramsStart = within(text.indexOf(';', hostStart), end)
   part.headersStart = end
-  return new Uri(text, start, end, 'sip', user, host, port)
+  const hostEnd = within(text.indexOf(':', hostStart), part.paramsStart)
+  const port = hostEnd === part.paramsStart ? 0 : numberAt(text, hostEnd + 1, part.paramsStart)
+  const user = hasUser ? text.slice(userStart, at) : ''
+  return new Uri(text, start, end, 'sip', user, text.slice(hostStart, hostEnd), port)
 }
 
 /** The whole grammar, for what is spelt less usually. */

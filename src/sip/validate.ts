@@ -1,7 +1,9 @@
 import { parseContacts } from './contact.ts'
 import { H, headerName } from './header.ts'
+import { headerBits } from './header-lines.ts'
 import { limits } from './limits.ts'
 import type { Message } from './message.ts'
+import { METHODS } from './method.ts'
 import { isNameAddr } from './name-addr.ts'
 import type { HeaderField } from './response.ts'
 import { MAGIC_COOKIE, parseVia, responseTarget } from './via.ts'
@@ -15,21 +17,9 @@ export interface Defect {
 
 const bad = (reason: string, status = 400): Defect => ({ status, reason })
 
-/** Header ids as bits, so that one pass over the lines finds what is missing and what is repeated. */
-function bits(...ids: number[]): number {
-  if (ids.some((id) => id > 30)) throw new Error('the headers that are counted need ids below 31')
-  return ids.reduce((mask, id) => mask | (1 << id), 0)
-}
-
-const MANDATORY = bits(H.via, H.from, H.to, H.callId, H.cseq)
-const SINGLE = bits(H.from, H.to, H.callId, H.cseq, H.maxForwards)
-const VIA = bits(H.via)
-
-/** What mismatch01 and mismatch02 differ in: a method that we know cannot be excused by its CSeq being of another. */
-const KNOWN_METHODS = new Set([
-  ...['INVITE', 'ACK', 'BYE', 'CANCEL', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PRACK'],
-  ...['UPDATE', 'INFO', 'REFER', 'PUBLISH'],
-])
+const MANDATORY = headerBits(H.via, H.from, H.to, H.callId, H.cseq)
+const ADDRESSES = headerBits(H.from, H.to, H.callId)
+const SINGLE = headerBits(H.from, H.to, H.callId, H.cseq, H.maxForwards)
 
 /**
  * Whether a request may be processed at all (RFC 3261 §16.3 steps 1 and 2, §8.2): by the grammar of what is routed on, and
@@ -77,27 +67,22 @@ function checkLines(message: Message): Defect | undefined {
   if (message.lineCount > limits.headerCount) return bad('Too Many Headers', 513)
   if (message.hasMalformedLine) return bad('Malformed Header Line')
   if (!message.terminated) return bad('Headers Not Terminated')
-  let seen = 0
-  let repeated = 0
-  let vias = 0
-  let longest = 0
-  let before = message.headersStart
+  const isShort =
+    message.headersEnd - message.headersStart <= limits.headerBytes && message.lineCount <= limits.viaCount
+  return (isShort ? undefined : checkLineLimits(message)) ?? checkPresence(message)
+}
+
+function checkLineLimits(message: Message): Defect | undefined {
   for (let line = 0; line < message.lineCount; line++) {
-    const start = message.lineStart(line)
-    longest = Math.max(longest, start - before)
-    before = start
-    const id = message.lineId(line)
-    // 1 << id counts modulo 32: ids from 31 up are none of ours.
-    if (id > 30) continue
-    const bit = 1 << id
-    if (bit === VIA) vias++
-    repeated |= seen & bit
-    seen |= bit
+    if (message.lineEnd(line) - message.lineStart(line) > limits.headerBytes)
+      return bad('Header Too Long', 513)
   }
-  if (Math.max(longest, message.headersEnd - before) > limits.headerBytes) return bad('Header Too Long', 513)
-  if (vias > limits.viaCount) return bad('Too Many Vias', 513)
+  return message.count(H.via) > limits.viaCount ? bad('Too Many Vias', 513) : undefined
+}
+
+function checkPresence({ present, repeated }: Message): Defect | undefined {
   if ((repeated & SINGLE) !== 0) return bad(`Repeated ${nameOf(repeated & SINGLE)}`)
-  if ((MANDATORY & ~seen) !== 0) return bad(`Missing ${nameOf(MANDATORY & ~seen)}`)
+  if ((MANDATORY & ~present) !== 0) return bad(`Missing ${nameOf(MANDATORY & ~present)}`)
   return undefined
 }
 
@@ -107,6 +92,7 @@ function nameOf(mask: number): string {
 
 function checkRequestUri(request: Message): Defect | undefined {
   if (request.requestUri.length > limits.uriBytes) return bad('Request-URI Too Long', 414)
+  if (request.hasGoodUri) return undefined
   const { uri } = request
   if (uri === undefined) return bad('Bad Request-URI')
   if (!uri.isSip && uri.scheme !== 'tel') return bad('Unsupported URI Scheme', 416)
@@ -115,6 +101,7 @@ function checkRequestUri(request: Message): Defect | undefined {
 }
 
 function checkTopVia(message: Message): Defect | undefined {
+  if (message.isGood(H.via)) return undefined
   const via = message.topVia
   if (via === undefined) return bad('Bad Via')
   // RFC 4475 §3.2.1: the cookie alone names no transaction.
@@ -125,10 +112,12 @@ function checkCSeq(request: Message): Defect | undefined {
   const { cseq } = request
   if (cseq === undefined) return bad('Bad CSeq')
   if (cseq.method === request.requestMethod) return undefined
-  return KNOWN_METHODS.has(request.requestMethod) ? bad('CSeq Method Mismatch') : bad('Not Implemented', 501)
+  // RFC 4475 §3.3.17, §3.3.18: the other's method excuses no method that we know.
+  return METHODS.includes(request.requestMethod) ? bad('CSeq Method Mismatch') : bad('Not Implemented', 501)
 }
 
 function checkAddresses(request: Message): Defect | undefined {
+  if ((ADDRESSES & ~request.good) === 0) return undefined
   if (!isAddress(request, request.find(H.from))) return bad('Bad From')
   if (!isAddress(request, request.find(H.to))) return bad('Bad To')
   const callId = request.find(H.callId)
@@ -149,9 +138,7 @@ function checkLength(message: Message): Defect | undefined {
 /** A registrar is the one who reads Contacts; elsewhere they are the end systems' business (§16.3 step 1). */
 function checkContacts(request: Message): Defect | undefined {
   const line = request.requestMethod === 'REGISTER' ? request.find(H.contact) : -1
-  if (line < 0) return undefined
-  // One contact on one line, the usual case, is judged where it lies.
-  if (request.find(H.contact, line) < 0 && isAddress(request, line)) return undefined
+  if (line < 0 || request.isGood(H.contact)) return undefined
   return parseContacts(request.values(H.contact)) === undefined ? bad('Bad Contact') : undefined
 }
 
