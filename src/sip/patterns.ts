@@ -18,7 +18,7 @@ export const TOKEN = "[\\w.!%*+`'~-]+"
 /** A host name in lower case or an IPv4 address. */
 const HOST_NAME = '[a-z0-9_-][a-z0-9._-]*'
 
-/** 1…65535. */
+/** 1…65535, the longest first: what may follow is optional, so nothing would make the pattern go back for another digit. */
 const PORT = '(?:[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]|[1-9][0-9]{0,3})'
 
 const HOST_PORT = `${HOST_NAME}(?::${PORT})?`
