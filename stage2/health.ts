@@ -1,5 +1,5 @@
 /** What a member can do without, for a while. */
-export type Lack = 'writing' | 'reading' | 'users'
+export type Lack = 'writing' | 'reading' | 'users' | 'spool'
 
 /** What a member does without at the moment, and why: `degraded`, for operators; it serves all the same. */
 export class Health {
@@ -14,6 +14,10 @@ export class Health {
   /** All reasons in one line; `undefined` if nothing is lacking. */
   get reason(): string | undefined {
     return this.#lacks.size === 0 ? undefined : [...this.#lacks.values()].join('; ')
+  }
+
+  reasonOf(lack: Lack): string | undefined {
+    return this.#lacks.get(lack)
   }
 
   set(lack: Lack, reason: string | undefined): void {

@@ -67,6 +67,13 @@ export class Spool {
     return this.#end === HEAD.length
   }
 
+  /** Makes the file if there is none. @throws the system's error: then nothing could be spooled */
+  prepare(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#file) await this.#create()
+    })
+  }
+
   /** Resolves when these rows are on the disk. @throws SpoolFull, or the system's error: then they are not in the spool */
   append(rows: readonly BindingRow[]): Promise<void> {
     return this.#inTurn(async () => {

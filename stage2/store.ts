@@ -23,6 +23,7 @@ import { Spool } from './spool.ts'
 
 const HOUR_MS = 3_600_000
 const LATE_MS = 1_000
+const SPOOL_CHECK_MS = 10_000
 
 export interface StoreOptions {
   readonly db: Database
@@ -133,6 +134,7 @@ export class Store {
     const { snapshotIntervalSec } = this.#options.config.stage2
     this.refresher.start()
     if (snapshotIntervalSec > 0) this.#every('snapshot', 0, snapshotIntervalSec * 1000, () => this.#save())
+    this.#every('the spool', 0, SPOOL_CHECK_MS, () => this.#prepareSpool())
     this.#every('purge', HOUR_MS * Math.random(), HOUR_MS, () => this.#purge())
   }
 
@@ -149,21 +151,31 @@ export class Store {
 
   #every(name: string, firstMs: number, thenMs: number, work: () => Promise<void>): void {
     const { clock, log } = this.#options
+    const later = (ms: number) =>
+      this.#timers.set(
+        name,
+        clock.schedule(ms, () => void run()),
+      )
     const run = async () => {
       await work().catch((error: unknown) => log.warn({ err: error }, `${name} failed`))
-      if (!this.#isClosed)
-        this.#timers.set(
-          name,
-          clock.schedule(thenMs, () => void run()),
-        )
+      if (!this.#isClosed) later(thenMs)
     }
-    this.#timers.set(
-      name,
-      clock.schedule(firstMs, () => void run()),
-    )
+    later(firstMs)
   }
 
   /** Whether rows have waited, in a queue or because this process stood still: others may have written since. */
+  /** A disk that takes nothing had better be known before it is needed. */
+  async #prepareSpool(): Promise<void> {
+    try {
+      await this.#spool.prepare()
+      this.health.set('spool', undefined)
+    } catch (error) {
+      const reason = `there is no spool: ${error instanceof Error ? error.message : error}`
+      if (this.health.reasonOf('spool') !== reason) this.#options.log.warn({ err: error }, reason)
+      this.health.set('spool', reason)
+    }
+  }
+
   #hasLate(rows: readonly BindingRow[]): boolean {
     const beforeMs = this.#options.clock.now() - LATE_MS
     return rows.some(({ changedAt }) => changedAt < beforeMs)

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
@@ -24,7 +24,7 @@ class Bench {
   readonly clock = new FakeClock(Date.now())
   readonly db: Database
   readonly #url: URL
-  readonly #stateDir: string
+  readonly stateDir: string
   #isCut = false
   #relay: Relay | undefined
   #end: (() => Promise<void>) | undefined
@@ -32,7 +32,7 @@ class Bench {
   private constructor(t: Test, db: Database, url: URL, stateDir: string) {
     this.db = db
     this.#url = url
-    this.#stateDir = stateDir
+    this.stateDir = stateDir
     t.teardown(() => this.#end?.())
   }
 
@@ -43,11 +43,11 @@ class Bench {
   }
 
   get spool(): string {
-    return join(this.#stateDir, 'a1.spool')
+    return join(this.stateDir, 'a1.spool')
   }
 
   get hasSnapshot(): Promise<boolean> {
-    return stat(join(this.#stateDir, 'a1.bindings')).then(
+    return stat(join(this.stateDir, 'a1.bindings')).then(
       () => true,
       () => false,
     )
@@ -62,7 +62,7 @@ class Bench {
     const url = new URL(this.#url)
     url.host = `127.0.0.1:${relay.port}`
     const config = loadConfig({
-      env: { TANDEM_NODE: 'a1', TANDEM_STATE_DIR: this.#stateDir, TANDEM_DATABASE_URL: url.href },
+      env: { TANDEM_NODE: 'a1', TANDEM_STATE_DIR: this.stateDir, TANDEM_DATABASE_URL: url.href },
     })
     const db = new Database({ url: url.href, node: 'a1', connectTimeoutMs: 1_000 }, silent)
     const log = pino({ level: 'silent' })
@@ -235,6 +235,19 @@ t.test('without PostgreSQL and without a snapshot there is nothing to serve from
   bench.cut()
   const store = await bench.process()
   await t.rejects(bench.finish(store.load(ALL)), { code: 'DATABASE_UNREACHABLE' })
+})
+
+t.test('a folder that takes no spool is said before it is needed', async (t) => {
+  const bench = await Bench.open(t)
+  const store = await bench.process()
+  await store.load(ALL)
+  await rm(bench.stateDir, { recursive: true })
+  await writeFile(bench.stateDir, 'in its place')
+  store.start()
+  await bench.until(() => store.health.reason !== undefined)
+  t.match(store.health.reason, /^there is no spool: .*(EEXIST|ENOTDIR)/)
+  await rm(bench.stateDir)
+  await bench.until(() => store.health.reason === undefined)
 })
 
 t.test('a spool that cannot be opened is said, for it may hold registrations', async (t) => {
