@@ -40,12 +40,14 @@ export class Branches {
       : undefined
     if (!face) return undefined
     const token = branch.slice(MAGIC_COOKIE.length + 1)
-    const isMade = (toTag?: string) => {
-      const text = transaction(response, sender, face, toTag)
-      return this.#hash.accepts((hash) => hash.token(text) === token)
-    }
+    if (this.#isMade(token, transaction(response, sender, face))) return face
+    if (sender.hasMagicCookie) return undefined
     // The To tag may be the response's own.
-    return isMade() || (!sender.hasMagicCookie && isMade(response.toTag)) ? face : undefined
+    return this.#isMade(token, transaction(response, sender, face, response.toTag)) ? face : undefined
+  }
+
+  #isMade(token: string, text: string): boolean {
+    return this.#hash.accepts((hash) => hash.token(text) === token)
   }
 }
 
