@@ -163,7 +163,6 @@ export class Store {
     later(firstMs)
   }
 
-  /** Whether rows have waited, in a queue or because this process stood still: others may have written since. */
   /** A disk that takes nothing had better be known before it is needed. */
   async #prepareSpool(): Promise<void> {
     try {
@@ -176,6 +175,7 @@ export class Store {
     }
   }
 
+  /** Whether rows have waited, in a queue or because this process stood still: others may have written since. */
   #hasLate(rows: readonly BindingRow[]): boolean {
     const beforeMs = this.#options.clock.now() - LATE_MS
     return rows.some(({ changedAt }) => changedAt < beforeMs)
