@@ -69,3 +69,13 @@ t.test('what was logged before process.exit() is written', async (t) => {
   t.match(lines.at(-1), /last words/)
   t.equal(status, 70)
 })
+
+t.test('one of several processes of a node says which', async (t) => {
+  const lines: string[] = []
+  for (const format of ['json', 'text'] as const) {
+    const to = { write: (line: string) => lines.push(line) }
+    createLogger({ level: 'info', format }, { node: 's1', worker: 2, to }).info('hello')
+  }
+  t.match(JSON.parse(lines[0] ?? ''), { node: 's1', worker: 2, msg: 'hello' })
+  t.match(lines[1], / s1\/2 INFO {2}hello\n$/)
+})
