@@ -1,11 +1,9 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { cpus } from 'node:os'
-import { extname, join } from 'node:path'
 import type { Endpoint } from '../src/sip/endpoint.ts'
+import { ended, Load, median, quantile, started } from './bench-processes.ts'
 import { Kamailio, kamailioVersion } from './kamailio.ts'
 import { cpuUs, processTree } from './process-cpu.ts'
-import type { Kind, LoadAddresses, LoadOrder, LoadResult } from './stage1-load.ts'
+import type { Kind } from './stage1-load.ts'
 import type { ServerOrder } from './stage1-server.ts'
 
 /**
@@ -48,51 +46,6 @@ interface Row {
   readonly lost: number
 }
 
-class Load {
-  readonly #child: ChildProcess
-
-  private constructor(child: ChildProcess) {
-    this.#child = child
-  }
-
-  static async start(addresses: LoadAddresses): Promise<Load> {
-    return new Load(await started('stage1-load', addresses))
-  }
-
-  async run(order: LoadOrder): Promise<LoadResult> {
-    this.#child.send(order)
-    const [result] = (await once(this.#child, 'message')) as [LoadResult]
-    return result
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? 0
-  }
-
-  stop(): Promise<void> {
-    return ended(this.#child)
-  }
-}
-
-/** Starts a file of this folder, compiled as this one is, and waits until it says that it is ready. */
-async function started(name: string, order: object): Promise<ChildProcess> {
-  const file = `${name}${extname(import.meta.filename)}`
-  const path = join(import.meta.dirname, file)
-  const child = fork(path, [JSON.stringify(order)])
-  const outcome = await Promise.race([
-    once(child, 'message').then(() => undefined),
-    once(child, 'exit').then(([status]) => new Error(`${file} ended with status ${status}`)),
-  ])
-  if (outcome) throw outcome
-  return child
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  const exit = once(child, 'exit')
-  child.disconnect()
-  await exit
-}
-
 async function nodeServer(
   name: string,
   host: number,
@@ -122,17 +75,10 @@ async function kamailioServer(version: string): Promise<Server> {
   }
 }
 
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-
-const quantile = (values: readonly number[], q: number): number =>
-  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? Number.NaN
-
 async function flood(load: Load, server: Server, kind: Kind, transactions: number) {
   const pids = server.pids()
   const before = cpuUs(pids)
   const result = await load.run({ type: 'flood', server: server.outside, kind, transactions })
-  if (result.type !== 'flood') throw new Error('the load answered another question')
   return { us: (cpuUs(pids) - before) / transactions, lost: result.lost }
 }
 
@@ -167,9 +113,7 @@ interface Delay {
 /** Delay that a server adds: the same load straight to the responder is taken off, quantile by quantile. */
 async function delays(load: Load, servers: readonly Server[]): Promise<Delay[]> {
   const through = async (server: Endpoint) => {
-    const result = await load.run({ type: 'pace', server, rate: RATE, seconds: PACE_SEC })
-    if (result.type !== 'pace') throw new Error('the load answered another question')
-    return result
+    return load.run({ type: 'pace', server, rate: RATE, seconds: PACE_SEC })
   }
   await through(ECHO)
   const direct = await through(ECHO)

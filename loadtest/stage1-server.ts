@@ -1,62 +1,29 @@
 import { pino } from 'pino'
-import { openUdp, type UdpChoice } from '../src/net/udp.ts'
+import { openUdp } from '../src/net/udp.ts'
 import { systemClock } from '../src/ops/clock.ts'
-import { configSchema } from '../src/ops/config-schema.ts'
-import { formatHostPort } from '../src/ops/host-port.ts'
-import { type Cluster, udpEndpoint } from '../src/partition/cluster.ts'
-import { PartitionMap } from '../src/partition/partition-map.ts'
+import { udpEndpoint } from '../src/partition/cluster.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 import { Worker } from '../stage1/worker.ts'
+import { type BenchNode, benchCluster, benchConfig } from './stage1-node.ts'
 
 /*
  * A server under test of `bench:stage1`, a process of its own: one stage-1 worker as the product puts it together, with a
  * partition map that is not from a database; or a bare relay, which passes on what it gets.
  */
 
-export interface ServerOrder {
+export interface ServerOrder extends BenchNode {
   readonly role: 'worker' | 'relay'
-  readonly udp: UdpChoice
-  readonly outside: Endpoint
-  readonly inside: Endpoint
-  /** Stage 2, or what answers in its place. */
-  readonly member: Endpoint
 }
 
-const KEY = Buffer.alloc(32, 7)
 const option = '--'
 
-async function startWorker({ udp, outside, inside, member }: ServerOrder): Promise<void> {
-  const config = configSchema.parse({
-    node: 's1',
-    net: { udp },
-    stage1: {
-      edge: formatHostPort(outside),
-      inside: formatHostPort(inside),
-      // The load is judged as any source would be, and lives within these rates.
-      guard: { exempt: [], rate: 1_000_000, burst: 1_000_000, strangersRate: 10_000_000 },
-    },
-  })
-  const map = new PartitionMap({
-    version: 1,
-    domains: [{ name: 'example.com', realm: 'example.com', hashBy: 'user' }],
-    groups: [{ name: 'a' }],
-    members: [
-      { group: 'a', node: 'a1', role: 'master', priority: 1, address: member.address, port: member.port },
-    ],
-    ranges: [{ first: 0, last: 16_383, group: 'a' }],
-    pins: [],
-  })
-  const cluster: Cluster = {
-    map,
-    edges: [{ name: 's1', outside: [outside], inside: [inside] }],
-    insideAddresses: new Set([inside.address, member.address]),
-    keys: { current: KEY, previous: KEY },
-  }
+async function startWorker(order: ServerOrder): Promise<void> {
+  const config = benchConfig(order)
   await Worker.start({
     config,
     number: 0,
     isShared: true,
-    cluster,
+    cluster: benchCluster(config, order),
     clock: systemClock,
     log: pino({ level: 'info' }, pino.destination('/dev/null')),
     onMember: () => {},
