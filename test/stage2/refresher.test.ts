@@ -28,6 +28,9 @@ class Warm {
   readonly lines: string[] = []
   readonly db: Database
   readonly edit: (text: string) => Promise<object[]>
+  /** Whether memory has what PostgreSQL lacks. */
+  isAhead = () => false
+  readonly troubles: (string | undefined)[] = []
   /** How often a user was looked for one by one. */
   lookedUp = 0
 
@@ -40,7 +43,16 @@ class Warm {
     })
     const { clock, location, directory } = this
     const log = pino({ base: null, timestamp: false }, { write: (line) => void this.lines.push(line) })
-    this.refresher = new Refresher({ db, directory, location, clock, log, intervalMs: INTERVAL_MS })
+    this.refresher = new Refresher({
+      db,
+      directory,
+      location,
+      clock,
+      log,
+      intervalMs: INTERVAL_MS,
+      isAhead: () => this.isAhead(),
+      onTrouble: (reason) => this.troubles.push(reason),
+    })
   }
 
   static async start(): Promise<Warm> {
@@ -189,3 +201,54 @@ t.test('PostgreSQL away: memory stays, it is said once, and so is its return', a
   t.match(warm.lines[1], /works again/)
   await warm.stop()
 })
+
+t.test('while memory is ahead of PostgreSQL, bindings stay as they are, and users do not', async (t) => {
+  const warm = await Warm.start()
+  await warm.refresher.load(ALL)
+  const spooled = change(HOME, warm.clock.now(), { ...BOB, q: 900 })
+  warm.location.put(spooled)
+  warm.location.keep(spooled)
+  let looks = 0
+  // It went to the spool while the refresh was under way.
+  warm.isAhead = () => ++looks > 1
+  await warm.write(change(HOME, warm.clock.now() - 1, { ...BOB, q: 100 }))
+  await warm.add('bob')
+  await warm.refresher.refresh()
+  t.equal(warm.location.find(BOB.aor, warm.clock.now())[0]?.q, 900)
+  t.equal(await warm.knows('bob'), true)
+  warm.isAhead = () => true
+  await warm.refresher.refresh()
+  t.equal(warm.location.find(BOB.aor, warm.clock.now())[0]?.q, 900)
+  await warm.write(spooled)
+  warm.isAhead = () => false
+  await warm.refresher.refresh()
+  t.match(warm.location.rows(BOB.aor), [{ q: 900 }])
+  t.ok((warm.location.rows(BOB.aor)[0]?.rev ?? 0) > 0, 'what was missed meanwhile is not missing')
+  await warm.stop()
+})
+
+t.test(
+  'from a snapshot it goes on with what has changed since; from an unusable one it starts over',
+  async (t) => {
+    const warm = await Warm.start()
+    await warm.add('alice')
+    await warm.write(change(HOME, warm.clock.now(), BOB))
+    await warm.refresher.load(ALL)
+    const { position } = warm.refresher
+    await warm.write(change(HOME, warm.clock.now() + 1, { ...BOB, cseq: 2, deleted: true }))
+    warm.refresher.resume(position, 1, ALL)
+    t.equal(warm.refresher.freshAt, 1)
+    await warm.refresher.refresh()
+    t.strictSame(warm.contacts(), [])
+    t.equal(warm.refresher.freshAt, warm.clock.now())
+    t.strictSame(warm.troubles, [undefined], 'until then it counted as failing')
+
+    warm.location.adopt(binding('sip:bob@192.0.2.9', warm.clock.now(), { ...BOB, rev: 1 }))
+    await warm.write(change('sip:bob@192.0.2.2', warm.clock.now(), BOB))
+    warm.refresher.resume(0, 1, ALL)
+    await warm.refresher.refresh()
+    t.strictSame(warm.contacts(), ['sip:bob@192.0.2.2'], 'what left no trace is gone')
+    t.equal(await warm.knows('alice'), true)
+    await warm.stop()
+  },
+)
