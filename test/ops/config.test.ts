@@ -140,7 +140,7 @@ t.test('workers: as many as configured, or one for each core', async (t) => {
 
 t.test('a configuration goes through the environment of another process unharmed', async (t) => {
   const config = accepted(
-    'node: a1\ndatabase: { url: ["postgres://a:p,q@h/x", "postgres://b@i/x"] }\nstage1: { edge: "[::1]:5060", guard: { exempt: [], scanners: [x-1, "(y"] } }\nup: { dataDir: "a b" }',
+    'node: a1\ndatabase: { url: ["postgres://a:p,q@h/x", "postgres://b@i/x"] }\nstage1: { edge: "[::1]:5060", guard: { exempt: [], scanners: [x-1, "(yz"] } }\nup: { dataDir: "a b" }',
   )
   t.same(config.stage1.guard.exempt, [])
   t.same(loadConfig({ env: toEnvironment(config) }), config)
@@ -218,7 +218,7 @@ t.test('bad values, with what is allowed', async (t) => {
     ],
     [
       'stage2: yes please',
-      '1: stage2: expected keys below it, such as listen, expires, maxContacts, digestAlgorithms, durability, spool, snapshotIntervalSec, purgeAfterHours',
+      '1: stage2: expected keys below it, such as listen, directClients, expires, maxContacts, digestAlgorithms, durability, spool, snapshotIntervalSec, purgeAfterHours',
     ],
     [
       'stage2: { expires: { minSec: 4000 } }',
