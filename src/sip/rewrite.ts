@@ -72,6 +72,11 @@ export class Rewrite {
     const { text } = message
     let left = count
     for (let line = message.find(id); line >= 0 && left > 0; line = message.find(id, line)) {
+      if (message.holdsOne(id)) {
+        this.#removeLine(line)
+        left--
+        continue
+      }
       const end = message.valueEnd(line)
       let from = message.firstStart(line)
       for (; left > 0 && from < end; left--) {

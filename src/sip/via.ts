@@ -96,7 +96,9 @@ export class Via {
   #numbered(start: number, end: number, port: number): string {
     if (!this.hasRport || this.#rportStart < start || this.#rportEnd > end)
       return this.#source.slice(start, end)
-    const kept = `${this.#source.slice(start, this.#rportStart)};rport=${port}`
+    // Put together from the right: the parameter is short enough to be copied, and so one piece less of the whole.
+    const rport = `;rport=${port}`
+    const kept = this.#source.slice(start, this.#rportStart) + rport
     return this.#rportEnd === end ? kept : kept + this.#source.slice(this.#rportEnd, end)
   }
 
