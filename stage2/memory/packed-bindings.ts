@@ -1,55 +1,51 @@
 import type { BindingRow } from '../../db/binding-store.ts'
+import {
+  type BindingTexts,
+  COMMON,
+  contactOf,
+  instanceOf,
+  keyOf,
+  paramsOf,
+  pathOf,
+  shorten,
+} from './binding-texts.ts'
 import { Dictionary } from './dictionary.ts'
 import { read16, read32, read48, write16, write32, write48 } from './packed-integers.ts'
 
 /*
- * A row: its length (4 bytes), flags, which texts are numbers of the dictionary, slot, q (2 bytes each), expiresAt,
- * changedAt, rev, cseq, reg-id (6 bytes each), how much of the key is that of its base (2 bytes), for each text its
- * length or its number (2 bytes), the texts.
+ * A row: length (4 bytes), flags, which texts there are, which of them are numbers of the dictionary, slot, how much of the key is
+ * that of its base (2 bytes each), expiresAt, changedAt, rev (6 bytes each), cseq (4 bytes); then, unless they are what they
+ * mostly are, q (2 bytes) and reg-id (4 bytes); for each text that there is its number (2 bytes) or its length (1 byte, or 255
+ * and 2 bytes); the texts.
  */
 const FLAGS = 4
-const CODED = 6
-const SLOT = 8
-const Q = 10
-const EXPIRES_AT = 12
-const CHANGED_AT = 18
-const REV = 24
-const CSEQ = 30
-const REG_ID = 36
-const KEY_SHARED = 42
-const LENGTHS = 44
-const TEXTS = 9
-const TEXT = LENGTHS + 2 * TEXTS
+const PRESENT = 6
+const CODED = 8
+const SLOT = 10
+const KEY_SHARED = 12
+const EXPIRES_AT = 14
+const CHANGED_AT = 20
+const REV = 26
+const CSEQ = 32
+const REST = 36
+const TEXTS = 10
+/** What can stand between `REST` and the texts. */
+const MOST_NUMBERS = 6 + 3 * TEXTS
 
-const DELETED = 1
-const HAS_REG_ID = 2
-const HAS_INSTANCE = 4
-const HAS_USER_AGENT = 8
-const HAS_RECEIVED = 16
-/** The base of the key, with which it begins, is the instance and not the contact. */
-const KEY_OF_INSTANCE = 32
-/** `sip:`, the user of the AOR and `@` are left out of the contact. */
-const CONTACT_OF_USER = 64
-/** In the parameters the instance is a NUL. */
-const PARAMS_OF_INSTANCE = 128
+/** Beside those of `binding-texts.ts`. */
+const DELETED = 256
+const HAS_REG_ID = 512
+const HAS_INSTANCE = 1024
+const HAS_USER_AGENT = 2048
+const HAS_RECEIVED = 4096
+/** The preference is not 1. */
+const HAS_Q = 8192
 
+const MOST_Q = 1000
 /** No message, so no part of one, is longer; what by hand is, is cut. */
 const LONGEST = 0xff_ff
-
-/** The texts of a row as they are packed. */
-type Texts = [
-  key: string,
-  contact: string,
-  params: string,
-  pathHead: string,
-  pathTail: string,
-  callId: string,
-  instance: string,
-  userAgent: string,
-  received: string,
-]
-/** Params, the end of Path, User-Agent, received: what many rows have in common. */
-const COMMON = (1 << 2) | (1 << 4) | (1 << 7) | (1 << 8)
+/** Instead of a length: it is in the two bytes that follow. */
+const LONG = 0xff
 
 /**
  * Rows of bindings as bytes. What many rows have in common (User-Agent, contact parameters, what follows the flow token in a
@@ -62,23 +58,29 @@ export class PackedBindings {
   room({ key, contact, params, path, callId, instance, userAgent, received }: BindingRow): number {
     const paths = path.reduce((length, value) => length + value.length + 1, 0)
     const others = (instance?.length ?? 0) + (userAgent?.length ?? 0) + (received?.length ?? 0)
-    return TEXT + key.length + contact.length + params.length + paths + callId.length + others
+    return REST + MOST_NUMBERS + key.length + contact.length + params.length + paths + callId.length + others
   }
 
   /** Writes a row at `at`, where there must be {@link room}. @returns its length */
   write(row: BindingRow, bytes: Buffer, at: number): number {
-    const flags = flagsOf(row)
-    const shared = sharedLength(row.key, (flags & KEY_OF_INSTANCE ? row.instance : row.contact) ?? '')
-    write16(bytes, at + FLAGS, flags)
+    const { flags, shared, texts } = shorten(row)
+    write16(bytes, at + FLAGS, flags | ownFlagsOf(row))
     write16(bytes, at + SLOT, row.slot)
-    write16(bytes, at + Q, row.q)
+    write16(bytes, at + KEY_SHARED, shared)
     write48(bytes, at + EXPIRES_AT, row.expiresAt)
     write48(bytes, at + CHANGED_AT, row.changedAt)
     write48(bytes, at + REV, row.rev)
-    write48(bytes, at + CSEQ, row.cseq)
-    write48(bytes, at + REG_ID, row.regId ?? 0)
-    write16(bytes, at + KEY_SHARED, shared)
-    const length = TEXT + this.#writeTexts(textsOf(row, flags, shared), bytes, at)
+    write32(bytes, at + CSEQ, within32(row.cseq))
+    let end = at + REST
+    if (row.q !== MOST_Q) {
+      write16(bytes, end, row.q)
+      end += 2
+    }
+    if (row.regId !== null) {
+      write32(bytes, end, within32(row.regId))
+      end += 4
+    }
+    const length = this.#writeTexts(texts, bytes, at, end) - at
     write32(bytes, at, length)
     return length
   }
@@ -87,22 +89,21 @@ export class PackedBindings {
   read(bytes: Buffer, at: number, aor: string): BindingRow {
     const flags = read16(bytes, at + FLAGS)
     const texts = this.#readTexts(bytes, at)
-    const [, , params, pathHead, pathTail, callId, instance, userAgent, received] = texts
-    const path = pathHead + pathTail
+    const instance = instanceOf(texts, flags)
     return {
       slot: read16(bytes, at + SLOT),
       aor,
       key: keyOf(texts, flags, read16(bytes, at + KEY_SHARED), aor),
       contact: contactOf(texts, flags, aor),
-      params: flags & PARAMS_OF_INSTANCE ? params.replace('\0', () => instance) : params,
-      q: read16(bytes, at + Q),
-      path: path === '' ? [] : path.split('\n'),
-      callId,
-      cseq: read48(bytes, at + CSEQ),
+      params: paramsOf(texts, flags, instance),
+      q: flags & HAS_Q ? read16(bytes, at + REST) : MOST_Q,
+      path: pathOf(texts, flags),
+      callId: texts[6],
+      cseq: read32(bytes, at + CSEQ),
       instance: flags & HAS_INSTANCE ? instance : null,
-      regId: flags & HAS_REG_ID ? read48(bytes, at + REG_ID) : null,
-      userAgent: flags & HAS_USER_AGENT ? userAgent : null,
-      received: flags & HAS_RECEIVED ? received : null,
+      regId: flags & HAS_REG_ID ? read32(bytes, at + REST + (flags & HAS_Q ? 2 : 0)) : null,
+      userAgent: flags & HAS_USER_AGENT ? texts[8] : null,
+      received: flags & HAS_RECEIVED ? texts[9] : null,
       expiresAt: read48(bytes, at + EXPIRES_AT),
       changedAt: read48(bytes, at + CHANGED_AT),
       deleted: (flags & DELETED) !== 0,
@@ -141,86 +142,81 @@ export class PackedBindings {
     return (read16(bytes, at + FLAGS) & DELETED) !== 0
   }
 
-  /** @returns the bytes that the texts themselves take */
-  #writeTexts(texts: Texts, bytes: Buffer, at: number): number {
+  /** @param from where their numbers and lengths begin @returns where the texts end */
+  #writeTexts(texts: BindingTexts, bytes: Buffer, at: number, from: number): number {
     let joined = ''
+    let present = 0
     let coded = 0
-    for (let i = 0; i < TEXTS; i++) {
+    let end = from
+    for (let i = 0; i < texts.length; i++) {
       const text = texts[i] as string
+      if (text === '') continue
+      present |= 1 << i
       const code = COMMON & (1 << i) ? this.#dictionary.code(text) : undefined
-      if (code === undefined) joined += text
-      else coded |= 1 << i
-      write16(bytes, at + LENGTHS + 2 * i, code ?? text.length)
+      if (code !== undefined) {
+        coded |= 1 << i
+        write16(bytes, end, code)
+        end += 2
+        continue
+      }
+      const cut = text.length > LONGEST ? text.slice(0, LONGEST) : text
+      joined += cut
+      end = writeLength(bytes, end, cut.length)
     }
+    write16(bytes, at + PRESENT, present)
     write16(bytes, at + CODED, coded)
-    return bytes.write(joined, at + TEXT, 'latin1')
+    return end + bytes.write(joined, end, 'latin1')
   }
 
-  #readTexts(bytes: Buffer, at: number): Texts {
-    const joined = bytes.toString('latin1', at + TEXT, at + read32(bytes, at))
+  #readTexts(bytes: Buffer, at: number): BindingTexts {
+    const flags = read16(bytes, at + FLAGS)
+    const present = read16(bytes, at + PRESENT)
     const coded = read16(bytes, at + CODED)
-    const texts = []
+    let next = at + REST + (flags & HAS_Q ? 2 : 0) + (flags & HAS_REG_ID ? 4 : 0)
+    const numbers: number[] = []
+    for (let bit = 1; bit <= LAST_TEXT; bit <<= 1) {
+      const isShort = (coded & bit) === 0 && bytes[next] !== LONG
+      if ((present & bit) === 0) numbers.push(0)
+      else if (isShort) numbers.push(bytes[next++] as number)
+      else {
+        next += coded & bit ? 2 : 3
+        numbers.push(read16(bytes, next - 2))
+      }
+    }
+    const joined = bytes.toString('latin1', next, at + read32(bytes, at))
+    const texts: string[] = []
     let start = 0
     for (let i = 0; i < TEXTS; i++) {
-      const number = read16(bytes, at + LENGTHS + 2 * i)
+      const number = numbers[i] as number
       const isCoded = (coded & (1 << i)) !== 0
       texts.push(isCoded ? this.#dictionary.text(number) : joined.slice(start, start + number))
       if (!isCoded) start += number
     }
-    return texts as Texts
+    return texts as BindingTexts
   }
 }
 
-function flagsOf(row: BindingRow): number {
-  const { aor, key, contact, params, instance } = row
-  let flags = row.deleted ? DELETED : 0
-  if (row.regId !== null) flags |= HAS_REG_ID
-  if (row.userAgent !== null) flags |= HAS_USER_AGENT
-  if (row.received !== null) flags |= HAS_RECEIVED
-  if (contact.startsWith('sip:') && contact.startsWith(userPart(aor), 4)) flags |= CONTACT_OF_USER
-  if (instance === null) return flags
-  if (instance !== '' && key.startsWith(instance)) flags |= KEY_OF_INSTANCE
-  if (instance !== '' && params.includes(instance) && !params.includes('\0')) flags |= PARAMS_OF_INSTANCE
-  return flags | HAS_INSTANCE
+const LAST_TEXT = 1 << (TEXTS - 1)
+
+function ownFlagsOf({ deleted, regId, instance, userAgent, received, q }: BindingRow): number {
+  let flags = deleted ? DELETED : 0
+  if (regId !== null) flags |= HAS_REG_ID
+  if (instance !== null) flags |= HAS_INSTANCE
+  if (userAgent !== null) flags |= HAS_USER_AGENT
+  if (received !== null) flags |= HAS_RECEIVED
+  if (q !== MOST_Q) flags |= HAS_Q
+  return flags
 }
 
-function textsOf(row: BindingRow, flags: number, shared: number): Texts {
-  const { key, contact, params, callId, instance, userAgent, received } = row
-  const path = row.path.join('\n')
-  const token = path.indexOf('@') < 0 ? path.length : path.indexOf('@')
-  const texts: Texts = [
-    key.slice(shared),
-    flags & CONTACT_OF_USER ? contact.slice(4 + userPart(row.aor).length) : contact,
-    flags & PARAMS_OF_INSTANCE ? params.replace(instance ?? '', () => '\0') : params,
-    path.slice(0, token),
-    path.slice(token),
-    callId,
-    instance ?? '',
-    userAgent ?? '',
-    received ?? '',
-  ]
-  for (let i = 0; i < TEXTS; i++) {
-    const text = texts[i] as string
-    if (text.length > LONGEST) texts[i] = text.slice(0, LONGEST)
+function writeLength(bytes: Buffer, at: number, length: number): number {
+  if (length < LONG) {
+    bytes[at] = length
+    return at + 1
   }
-  return texts
+  bytes[at] = LONG
+  write16(bytes, at + 1, length)
+  return at + 3
 }
 
-function contactOf([, contact]: Texts, flags: number, aor: string): string {
-  return flags & CONTACT_OF_USER ? `sip:${userPart(aor)}${contact}` : contact
-}
-
-function keyOf(texts: Texts, flags: number, shared: number, aor: string): string {
-  const base = flags & KEY_OF_INSTANCE ? texts[6] : contactOf(texts, flags, aor)
-  return base.slice(0, shared) + texts[0]
-}
-
-/** The user of an AOR, and the `@`. */
-const userPart = (aor: string): string => aor.slice(0, aor.lastIndexOf('@') + 1)
-
-function sharedLength(a: string, b: string): number {
-  const length = Math.min(a.length, b.length, LONGEST)
-  let i = 0
-  while (i < length && a.charCodeAt(i) === b.charCodeAt(i)) i++
-  return i
-}
+/** RFC 3261 §8.1.1.5 and RFC 5626 §4.1 have them below 2³¹; what by hand is not, becomes the nearest. */
+const within32 = (value: number): number => Math.min(Math.max(value, 0), 0xff_ff_ff_ff)

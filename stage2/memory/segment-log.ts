@@ -1,5 +1,5 @@
 /** Records begin at multiples of this many bytes. */
-const GRANULE = 8
+const GRANULE = 4
 const SEGMENT_BYTES = 1024 * 1024
 /** Segments that are emptied are kept for the next ones, up to this many; the others go back to the system. */
 const SPARES = 4
@@ -161,7 +161,7 @@ export class SegmentLog {
     return this.#segments[ref >>> this.#shift] as Segment
   }
 
-  /** @throws RangeError beyond 32 GB */
+  /** @throws RangeError beyond 16 GB */
   #open(size: number): Segment {
     const number = this.#freeNumbers.pop() ?? this.#segments.length
     if (number >= 2 ** (32 - this.#shift)) throw new RangeError('no room for more records')

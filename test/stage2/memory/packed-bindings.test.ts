@@ -46,6 +46,8 @@ t.test('a row comes back as it was', async (t) => {
     },
     { ...TYPICAL, contact: 'sips:bob@192.0.2.1', params: ';x="\0"', key: 'J\xc3\xbcrgen' },
     { ...TYPICAL, params: `${INSTANCE}${INSTANCE}$&`, callId: '' },
+    { ...TYPICAL, aor: 'bob;x@example.com', contact: 'sip:bob;x@192.0.2.1;a' },
+    { ...TYPICAL, path: ['<sip:'], instance: INSTANCE.toUpperCase(), callId: 'x'.repeat(255) },
     { ...TYPICAL, contact: 'sip:bobby@192.0.2.1', instance: '$&', params: ';a=$&' },
   ]
   for (const row of [...rows, ...rows]) t.strictSame(roundTrip(packed, row).row, row)
@@ -62,6 +64,7 @@ t.test('whatever its texts are', async (t) => {
     fc.constantFrom('', INSTANCE, TYPICAL.contact, 'bob@example.com', '@', '\0', 'sip:bob@'),
   )
   const line = fc.tuple(piece, piece).map((parts) => parts.join('').replaceAll('\n', ' '))
+  const small = fc.integer({ min: 0, max: 2 ** 32 - 1 })
   const number = fc.integer({ min: 0, max: 2 ** 48 - 1 })
   const row: fc.Arbitrary<BindingRow> = fc.record(
     {
@@ -76,9 +79,9 @@ t.test('whatever its texts are', async (t) => {
         { maxLength: 3 },
       ),
       callId: line,
-      cseq: number,
+      cseq: small,
       instance: fc.option(line),
-      regId: fc.option(number),
+      regId: fc.option(small),
       userAgent: fc.option(line),
       received: fc.option(line),
       expiresAt: number,
@@ -113,7 +116,7 @@ t.test('what rows have in common, or say twice, is not kept twice', async (t) =>
   roundTrip(packed, TYPICAL)
   roundTrip(packed, TYPICAL)
   const { length } = roundTrip(packed, TYPICAL)
-  t.ok(length < 250, `${length} bytes for ${JSON.stringify(TYPICAL).length}`)
+  t.ok(length < 190, `${length} bytes for ${JSON.stringify(TYPICAL).length}`)
 })
 
 t.test('what no message can hold is cut, and numbers stay in their range', async (t) => {
@@ -130,6 +133,6 @@ t.test('what no message can hold is cut, and numbers stay in their range', async
     callId: 'x'.repeat(65_535),
     expiresAt: 2 ** 48 - 1,
     changedAt: 0,
-    cseq: 2 ** 48 - 1,
+    cseq: 2 ** 32 - 1,
   })
 })
