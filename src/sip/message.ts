@@ -20,6 +20,7 @@ export class Message extends HeaderLines {
   readonly #start: StartLine
   #uri: Uri | undefined | null = null
   #topVia: Via | undefined | null = null
+  #secondVia: Via | undefined | null = null
   #from: NameAddr | undefined | null = null
   #to: NameAddr | undefined | null = null
   #cseq: CSeq | undefined | null = null
@@ -100,6 +101,13 @@ export class Message extends HeaderLines {
     return this.#topVia
   }
 
+  /** The Via below the top one: in a response, that of who is to have it next. */
+  get secondVia(): Via | undefined {
+    if (this.#secondVia === null)
+      this.#secondVia = this.isGood(H.via) ? this.#secondGoodVia() : this.#scanSecondVia()
+    return this.#secondVia
+  }
+
   get from(): NameAddr | undefined {
     if (this.#from === null)
       this.#from = this.isGood(H.from)
@@ -135,6 +143,16 @@ export class Message extends HeaderLines {
     if (line < 0) return undefined
     const hops = readNumber(this.text, this.valueStart(line), this.valueEnd(line), 255)
     return hops < 0 ? undefined : hops
+  }
+
+  #secondGoodVia(): Via | undefined {
+    const line = this.find(H.via, this.find(H.via))
+    return line < 0 ? undefined : usualVia(this.text, this.valueStart(line), this.valueEnd(line))
+  }
+
+  #scanSecondVia(): Via | undefined {
+    const value = this.values(H.via)[1]
+    return value === undefined ? undefined : parseVia(value)
   }
 
   /** Reads the first value of a header that is known to be good. */

@@ -6,7 +6,7 @@ import type { Message } from './message.ts'
 import { METHODS } from './method.ts'
 import { isNameAddr } from './name-addr.ts'
 import type { HeaderField } from './response.ts'
-import { MAGIC_COOKIE, parseVia, responseTarget } from './via.ts'
+import { MAGIC_COOKIE, responseTarget } from './via.ts'
 
 /** Why a message is not processed: what `respond` needs. Of a response only the reason counts: nobody is answered. */
 export interface Defect {
@@ -144,15 +144,9 @@ function checkContacts(request: Message): Defect | undefined {
 
 /** RFC 4475 §3.3.10: nothing is sent to where the second Via points, if that is everybody. */
 function checkNextHop(response: Message): Defect | undefined {
-  const second = secondVia(response)
-  if (second === undefined) return undefined
-  const via = parseVia(second)
-  if (via === undefined) return bad('Bad Second Via')
+  const via = response.secondVia
+  if (via === undefined) return response.values(H.via).length > 1 ? bad('Bad Second Via') : undefined
   return responseTarget(via) === undefined ? bad('Unroutable Second Via') : undefined
-}
-
-function secondVia(response: Message): string | undefined {
-  return response.values(H.via)[1]
 }
 
 /** §16.3 step 3. Not for a request that is addressed to us (§11). */

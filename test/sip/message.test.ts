@@ -363,6 +363,22 @@ t.test('typed headers that are malformed or missing are undefined', async (t) =>
     t.equal(withLines(`Max-Forwards: ${value}`).maxForwards, hops, value)
 })
 
+t.test('the second Via, wherever it stands', async (t) => {
+  const [first, second] = ['SIP/2.0/UDP a;branch=z9hG4bK1', 'SIP/2.0/UDP b;branch=z9hG4bK2']
+  const all: readonly (readonly string[])[] = [
+    [`Via: ${first}`, 'X: y', `Via: ${second}`],
+    [`Via: ${first}, ${second}`],
+    [`v: ${first}`, `Via:`, `VIA: ${second};Received = x`, `Via: ${first}`],
+  ]
+  for (const lines of all) t.equal(withLines(...lines).secondVia?.branch, 'z9hG4bK2', lines.join(' | '))
+  const none: readonly (readonly string[])[] = [
+    ['X: y'],
+    [`Via: ${first}`],
+    [`Via: ${first}`, 'Via: nonsense'],
+  ]
+  for (const lines of none) t.equal(withLines(...lines).secondVia, undefined, lines.join(' | '))
+})
+
 t.test('a run of blanks costs linear time, wherever it stands', async (t) => {
   // 60 kB that a quadratic scanner takes seconds for; the bound is for a machine that is busy.
   const blanks = ' '.repeat(60_000)
