@@ -33,6 +33,8 @@ const { values: options } = parseArgs({
     members: { type: 'string', default: '1' },
     changes: { type: 'string', default: '1000' },
     seconds: { type: 'string', default: '20' },
+    /** Of the PostgreSQL that it starts. */
+    port: { type: 'string', default: '15655' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -40,7 +42,7 @@ const BINDINGS = Number(options.bindings)
 const MEMBERS = Number(options.members)
 const CHANGES = Number(options.changes)
 const SECONDS = Number(options.seconds)
-const DATABASE_PORT = 15_655
+const DATABASE_PORT = Number(options.port)
 const SLOTS = 16_384
 const BATCH = 250
 const COPY_RUNS = 3
