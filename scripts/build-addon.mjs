@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -31,11 +31,16 @@ function build() {
   const args = [...first, 'rebuild', `--directory=${directory}`, ...localHeaders()]
   const { error, status, stdout, stderr } = spawnSync(command, args, {
     encoding: 'utf8',
+    // `npm --silent` would silence it too, and the reason with it.
+    env: { ...process.env, npm_config_loglevel: 'info' },
     timeout: LIMIT_MS,
     maxBuffer: 64 * 1024 * 1024,
   })
   const log = `${stdout ?? ''}${stderr ?? ''}`
-  if (!error && status === 0) return undefined
+  if (!error && status === 0) {
+    rmSync(logFile, { force: true })
+    return undefined
+  }
   if (error) return error.code === 'ENOENT' ? 'node-gyp is not installed' : error.message
   writeFileSync(logFile, log)
   return `${reasonIn(log)} (${logFile})`
@@ -48,11 +53,10 @@ function localHeaders() {
 }
 
 function reasonIn(log) {
-  if (/not found: make|(g\+\+|c\+\+|cc): (command )?not found|Could not find any Visual/.test(log))
-    return 'there is no C++ compiler or no make'
-  if (/find Python|Python is not set/.test(log)) return 'there is no Python, which node-gyp needs'
-  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|network|response.*download/.test(log))
-    return "Node's headers could not be downloaded"
+  if (/Could not find any Python/.test(log)) return 'there is no Python, which node-gyp needs'
+  if (/not found: make|spawn make ENOENT/.test(log)) return 'there is no make'
+  if (/(g\+\+|c\+\+)['"]?: (No such file|(command )?not found)/.test(log)) return 'there is no C++ compiler'
+  if (/node-gyp\/lib\/(download|install)\.js/.test(log)) return "Node's headers could not be downloaded"
   return 'the build failed'
 }
 
