@@ -15,7 +15,7 @@ const ADDRESSES = { a1: '127.0.0.1:1', a2: '127.0.0.1:2', b1: '127.0.0.1:3', b2:
 const node = (name: string, mapVersion = 1): NodeReport => ({
   name,
   stage: name.startsWith('s') ? 'stage1' : 'stage2',
-  addresses: name.startsWith('s') ? { edge: '192.0.2.1:5060', inside: '10.0.0.1:5160' } : {},
+  addresses: name.startsWith('s') ? { edge: '192.0.2.1:5060', inside: '10.0.0.1:5159, 10.0.0.1:5160' } : {},
   version: null,
   mapVersion,
   state: 'serving',
