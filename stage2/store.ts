@@ -183,7 +183,7 @@ export class Store {
 
   #wrote(state: WriterState, reason: string): void {
     const { log } = this.#options
-    log[state === 'direct' ? 'info' : 'warn']({ state, reason }, WRITING[state])
+    log[state === 'direct' ? 'info' : 'warn']({ state, ...(reason && { reason }) }, WRITING[state])
     this.health.set('writing', state === 'direct' ? undefined : `${WRITING[state]}${reason && `: ${reason}`}`)
   }
 
