@@ -26,7 +26,8 @@ export class Branches {
 
   /** For a request that came in by `face` with this Via on top. */
   make(request: Message, sender: Via, face: Face): string {
-    const toTag = SHARE_A_BRANCH.has(request.requestMethod) ? undefined : request.toTag
+    const isKnownByTags = !sender.hasMagicCookie && !SHARE_A_BRANCH.has(request.requestMethod)
+    const toTag = isKnownByTags ? request.toTag : undefined
     return MAGIC_COOKIE + letterOf[face] + this.#hash.current.token(transaction(request, sender, face, toTag))
   }
 
@@ -55,7 +56,7 @@ export class Branches {
 const SHARE_A_BRANCH = new Set(['INVITE', 'ACK', 'CANCEL'])
 
 /** No field can hold a line break, so none can pretend to be two. */
-function transaction({ callId, cseq, fromTag }: Message, sender: Via, face: Face, toTag?: string): string {
-  const text = `${face}\n${sender.branch}\n${sender.sentBy}\n${callId}\n${cseq?.number}`
-  return sender.hasMagicCookie ? text : `${text}\n${fromTag}\n${toTag ?? ''}`
+function transaction(message: Message, sender: Via, face: Face, toTag?: string): string {
+  const text = `${face}\n${sender.branch}\n${sender.sentBy}\n${message.callId}\n${message.cseq?.number}`
+  return sender.hasMagicCookie ? text : `${text}\n${message.fromTag}\n${toTag ?? ''}`
 }
