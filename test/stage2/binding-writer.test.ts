@@ -13,6 +13,9 @@ const log = pino({ level: 'silent' })
 const folder = await testFolder(t)
 let files = 0
 
+/** The spool is on a real disk, which takes its time. */
+const turnOfDisk = () => new Promise((resolve) => setImmediate(resolve))
+
 const row = (n: number): BindingRow => change(`sip:bob@192.0.2.${n}`, 0)
 
 interface Statement {
@@ -67,9 +70,9 @@ class Bench {
 
   /** The next statement, as soon as it comes; time goes on if nothing else does. */
   async statement(): Promise<Statement> {
-    for (let turn = 0; this.statements.length === 0 && turn < 1_000; turn++) {
+    for (let turn = 0; this.statements.length === 0 && turn < 20_000; turn++) {
       if (turn % 20 === 19) this.clock.advance(100)
-      await new Promise((resolve) => setImmediate(resolve))
+      await turnOfDisk()
     }
     const [next] = this.statements.splice(0, 1)
     if (!next) throw new Error('no statement came')
@@ -77,8 +80,7 @@ class Bench {
   }
 
   async settles(state: string): Promise<void> {
-    for (let turn = 0; turn < 1_000 && this.writer.state !== state; turn++)
-      await new Promise((resolve) => setImmediate(resolve))
+    for (let turn = 0; turn < 20_000 && this.writer.state !== state; turn++) await turnOfDisk()
   }
 }
 

@@ -112,7 +112,7 @@ class Bench {
 
   /** Lets time pass until that is so. */
   async until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-    for (let turn = 0; turn < 600; turn++) {
+    for (let turn = 0; turn < 6_000; turn++) {
       if (await isSo()) return
       this.clock.advance(20)
       await new Promise((resolve) => setTimeout(resolve, 5))
