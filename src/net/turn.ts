@@ -4,7 +4,9 @@ interface Flushable {
 
 /**
  * When the sockets of a thread send what is queued. What a delivery of messages queued leaves at the end of that delivery;
- * what anything else queued, when the running callback and its promises have come to an end.
+ * what anything else queued, when all callbacks of this turn of the event loop have come to an end: `process.nextTick` and
+ * `queueMicrotask` send no sooner that could be measured, and where many callbacks send, each its own message, they cost
+ * half as much again (7.3 against 5.0 µs for a message received, answered after a wait, and sent).
  */
 export class Turn {
   #waiting: Flushable[] = []
