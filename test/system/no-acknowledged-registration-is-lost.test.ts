@@ -3,7 +3,8 @@
  * and PostgreSQL, a member that stands still, a full disk under the spool. Failures overlap. When all is well again every
  * user is where he was last acknowledged to be, and nowhere where he was acknowledged not to be, at either member.
  *
- * TEST_KILLS=200 makes it a long run; TEST_SEED another one; TEST_RATE the REGISTERs a second.
+ * TEST_KILLS=200 makes it a long run; TEST_SEED another one; TEST_RATE the REGISTERs a second; TEST_BUILT=1 runs what
+ * `npm run build` has made.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
