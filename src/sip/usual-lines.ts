@@ -23,8 +23,8 @@ const JUDGED = {
 /** Of the others, that there is one, and no white space around it. */
 const ANYTHING = '[!-\\xff](?:[^\\r\\n]*[!-\\xff])?'
 
-// Which header a line may be, by the first two letters of its name, and which else if it is not that one. Tables of small
-// numbers: objects would have to be followed from one to the next, 60 ns a message.
+// Which header a line may be, by the first two letters of its name, and which else if it is not that one. With the colon where
+// the name ends these tell a line in 9 ns; comparing every name letter by letter takes 18.
 const firstById = new Uint8Array(1 << 14)
 const slotAt = (text: string, at: number) =>
   ((text.charCodeAt(at) << 7) ^ text.charCodeAt(at + 1)) & (firstById.length - 1)
