@@ -4,7 +4,7 @@ import { H } from '../src/sip/header.ts'
 import { ipv4Value } from '../src/sip/host.ts'
 import type { Message } from '../src/sip/message.ts'
 import { checkResponseButNextHop } from '../src/sip/validate.ts'
-import { parseVia, responseTarget, type Via } from '../src/sip/via.ts'
+import { responseTarget, type Via } from '../src/sip/via.ts'
 import type { Branches } from './branch.ts'
 import type { Face } from './route-request.ts'
 
@@ -48,7 +48,7 @@ export class WaysBack {
     if (checkResponseButNextHop(response)) return undefined
     const own = response.topVia
     if (!own || !this.#isOwn(own, source, arrival)) return undefined
-    const sender = secondVia(response)
+    const sender = response.secondVia
     const face = sender && this.#options.branches.faceOf(response, own.branch, sender)
     if (!face) return undefined
     return face === 'inside' ? this.#toInside(sender) : this.#toClient(own, sender, arrival)
@@ -106,18 +106,6 @@ interface Connection {
 function parseConnection(params: string): Connection | undefined {
   const match = params.includes(';conn=') ? /;conn=(\d+)\.(\d+)\.(\d+)/.exec(params) : null
   return match ? { worker: Number(match[1]), port: Number(match[2]), number: Number(match[3]) } : undefined
-}
-
-/** Usually on a line of its own, where it is parsed as it lies. */
-function secondVia(response: Message): Via | undefined {
-  const first = response.firstLine(H.via)
-  const line = response.find(H.via, first)
-  if (line >= 0 && response.firstEnd(first) === response.valueEnd(first)) {
-    const [start, end] = [response.firstStart(line), response.valueEnd(line)]
-    const newline = response.text.indexOf('\n', start)
-    if (newline < 0 || newline >= end) return parseVia(response.text, start, end)
-  }
-  return parseVia(response.values(H.via)[1] ?? '')
 }
 
 /** Where a response goes whose connection is gone (RFC 3261 §18.2.2); `undefined` where that leads nowhere. */

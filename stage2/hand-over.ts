@@ -6,7 +6,7 @@ import type { Endpoint } from '../src/sip/endpoint.ts'
 import { H } from '../src/sip/header.ts'
 import type { Message } from '../src/sip/message.ts'
 import { Rewrite } from '../src/sip/rewrite.ts'
-import { formatVia, parseVia, responseTarget, type Via } from '../src/sip/via.ts'
+import { formatVia, responseTarget, type Via } from '../src/sip/via.ts'
 import type { Aor } from './directory.ts'
 
 /** How long a request waits at most for a newer map, or for its user's rows; then it is decided by what there is. */
@@ -81,9 +81,7 @@ export class HandOver {
     const { topVia } = response
     if (topVia?.param('passed') === undefined || topVia.host !== local.address || topVia.port !== local.port)
       return false
-    const next = response.values(H.via)[1]
-    const via = next === undefined ? undefined : parseVia(next)
-    const target = via && responseTarget(via)
+    const target = response.secondVia && responseTarget(response.secondVia)
     if (target) this.#options.send(new Rewrite(response).dropFirst(H.via).toString(), target)
     return true
   }

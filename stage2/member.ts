@@ -9,7 +9,6 @@ import { type Message, parseMessage } from '../src/sip/message.ts'
 import { answerTarget, respond } from '../src/sip/response.ts'
 import type { TransactionLayer, TransactionUser } from '../src/sip/transaction/layer.ts'
 import type { ServerTransaction, ServerUser } from '../src/sip/transaction/server-transaction.ts'
-import { parseUri } from '../src/sip/uri.ts'
 import { checkRequest, checkResponse, type Defect } from '../src/sip/validate.ts'
 import { DirectClients } from './direct-clients.ts'
 import { type Aor, aorOf } from './directory.ts'
@@ -115,7 +114,7 @@ export class Member implements TransactionUser {
   /** RFC 3261 §11: no user part and our own address. */
   #isForUs(request: Message): boolean {
     const { address, port } = this.#parts.transport.local
-    const uri = parseUri(request.requestUri)
+    const { uri } = request
     return uri?.user === '' && uri.host === address && (uri.port || defaultPort('udp')) === port
   }
 
@@ -187,7 +186,7 @@ export class Member implements TransactionUser {
 
   /** Whom a request is for; `undefined` if that is nobody here. */
   #aor(request: Message): Aor | undefined {
-    const uri = request.requestMethod === 'REGISTER' ? request.to?.uri : parseUri(request.requestUri)
+    const uri = request.requestMethod === 'REGISTER' ? request.to?.uri : request.uri
     const { map } = this.#options.cluster()
     return uri?.isSip && uri.user !== '' && map.serves(uri.host) ? aorOf(uri, map.identityOf(uri)) : undefined
   }
