@@ -102,6 +102,9 @@ export class Member implements TransactionUser {
     this.counters.requests++
     const defect = checkRequest(request) ?? (this.state === 'loading' ? UNREADY.loading : undefined)
     if (defect) return this.#refuse(request, source, defect)
+    // A copy of it may have been answered by whoever took over, and the phone may have registered elsewhere since.
+    if (request.requestMethod === 'REGISTER' && this.#parts.standstill?.isRecent)
+      return this.#refuse(request, source, STOOD_STILL)
     this.#parts.takeover.whenFresh(() => this.#dispatch(request, source))
   }
 
@@ -163,9 +166,6 @@ export class Member implements TransactionUser {
     if (verdict === 'taken') return
     // RFC 3261 §9.2. Not §16.10: what is forwarded statelessly here has been taken, so no target could match it.
     if (isCancel) return this.#refuse(request, source, NO_TRANSACTION)
-    // A copy of it may have been answered by whoever took over, and the phone may have registered elsewhere since.
-    if (request.requestMethod === 'REGISTER' && this.#parts.standstill?.isRecent)
-      return this.#refuse(request, source, STOOD_STILL)
     const work =
       request.requestMethod === 'REGISTER'
         ? registrar.register(request, source, aor)

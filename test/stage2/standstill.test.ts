@@ -22,13 +22,20 @@ t.test('a process that did nothing for a second has stood still, and catches up 
   t.equal(standstill.isRecent, false, 'a little late')
   clock.stoodMs += 1_000
   t.equal(standstill.isRecent, true, 'whoever asks first notices')
-  clock.advance(400)
+  clock.advance(800)
   t.equal(standstill.isRecent, true)
   clock.advance(200)
   t.equal(standstill.isRecent, false)
-  clock.stoodMs += 5_000
+  clock.stoodMs += 3_000
   clock.advance(100)
-  t.equal(standstill.isRecent, true, 'the timer notices, too')
+  clock.advance(2_900)
+  t.equal(standstill.isRecent, true, 'the timer notices, too; it takes as long to catch up as it stood')
+  clock.advance(300)
+  t.equal(standstill.isRecent, false)
+  clock.stoodMs += 60_000
+  clock.advance(100)
+  clock.advance(5_200)
+  t.equal(standstill.isRecent, false, 'but not for ever')
   standstill.stop()
   t.equal(clock.pending, 0)
 })
