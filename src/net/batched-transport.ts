@@ -161,6 +161,8 @@ export class BatchedTransport implements UdpTransport {
       this.#blocked = false
       this.flush()
     }
+    // Who heard of a failure may have closed it.
+    if (this.#closed) return
     if (received > 0) this.#deliver(received)
     else if (received < 0) this.#events.onError(systemError(received, 'recvmmsg'), this.#peer)
   }
