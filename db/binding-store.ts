@@ -250,8 +250,8 @@ const bindingOf = (row: CopyRow): BindingRow => ({
   rev: row.int8(),
 })
 
-/** Rows that are taken over in one go: a millisecond's work. */
-const BATCH_ROWS = 250
+/** Rows that are taken over in one go: half a millisecond's work. */
+const BATCH_ROWS = 100
 
 /**
  * All live bindings of these shares, in one snapshot, in batches of `batchRows`, in no order; between two batches the
