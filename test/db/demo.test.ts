@@ -19,7 +19,9 @@ t.test('a new database gets the demo, once, also when several ask at once', asyn
   t.same(results.sort(), [false, false, true])
   const map = await loadMap(db)
   t.equal(map.version, 1)
-  t.same(map.domains, [{ name: 'example.com', realm: 'example.com', hashBy: 'user', callerAuth: true }])
+  t.same(map.domains, [
+    { name: 'example.com', realm: 'example.com', hashBy: 'user', callerAuth: true, redirect: false },
+  ])
   t.same(map.groups[0], { name: 'a', state: 'active', databaseUrls: null })
   t.same(map.pins, [])
   t.equal(map.ranges.length, 8)
