@@ -268,6 +268,11 @@ t.test('a registration that is refreshed stays on its page', async (t) => {
     t.pass('before PostgreSQL 16 the BRIN index prevents it')
     return
   }
+  // A vacuum that happens to run meanwhile sees the old rows, which then keep their room.
+  const tables = await db.query<{ name: string }>(
+    `select format('%I.%I', schemaname, relname) as name from pg_stat_user_tables where relname like 'binding_%'`,
+  )
+  for (const { name } of tables) await db.query(`alter table ${name} set (autovacuum_enabled = off)`)
   const rows = Array.from({ length: 250 }, (_, i) => binding({ aor: `u${i}@example.com`, path: [] }))
   for (let cseq = 0; cseq <= 4; cseq++) {
     await writeBindings(
