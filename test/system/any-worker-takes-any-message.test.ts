@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { type Door, Doors } from '../support/doors.ts'
 import { Tandem } from '../support/tandem.ts'
 
@@ -14,16 +14,27 @@ const tandem = await Tandem.start({
 })
 t.teardown(() => tandem.destroy())
 
-const open = async (user: string, more = {}) => {
+const registered = async (user: string, more = {}) => {
   const phone = await tandem.phone(user, more)
-  t.teardown(() => phone.close())
   // Nothing is asserted before the first test: tap would take it for the last.
   const { status } = await phone.register()
   if (status !== 200) throw new Error(`${user} gets ${status}`)
   return phone
 }
 
-const doors = await Doors.open(HOST, tandem.edges, WORKERS, await open('alice'))
+/** A phone for one test: the next one's must not share its calls. */
+const open = async (t: Test, user: string, more = {}) => {
+  const phone = await registered(user, more)
+  t.teardown(async () => {
+    await phone.register(0)
+    await phone.close()
+  })
+  return phone
+}
+
+const alice = await registered('alice')
+t.teardown(() => alice.close())
+const doors = await Doors.open(HOST, tandem.edges, WORKERS, alice)
 t.teardown(() => doors.close())
 const replyPort = await doors.listen()
 
@@ -95,7 +106,7 @@ for (const transport of ['UDP', 'TCP'] as const) {
   const order = [0, WORKERS, 1, WORKERS + 1].map((i) => ways[i] as Door)
 
   t.test(`${transport}: INVITE, its copy, CANCEL and ACK each through another worker`, async (t) => {
-    const carol = await open('carol', { ringOnly: true })
+    const carol = await open(t, 'carol', { ringOnly: true })
     const call = new Call(carol.aor, order)
     call.send('INVITE', 0)
     call.send('INVITE', 1)
@@ -115,7 +126,7 @@ for (const transport of ['UDP', 'TCP'] as const) {
   })
 
   t.test(`${transport}: the ACK to 486 through another worker`, async (t) => {
-    const dave = await open('dave', { inviteStatus: 486 })
+    const dave = await open(t, 'dave', { inviteStatus: 486 })
     const call = new Call(dave.aor, order)
     call.send('INVITE', 1)
     const busy = await call.answer(486, 'INVITE')
@@ -127,7 +138,7 @@ for (const transport of ['UDP', 'TCP'] as const) {
   })
 
   t.test(`${transport}: INVITE, ACK to 200 and BYE each through another worker`, async (t) => {
-    const bob = await open('bob')
+    const bob = await open(t, 'bob')
     const call = new Call(bob.aor, order)
     call.send('INVITE', 2)
     const answer = await call.answer(200, 'INVITE')
@@ -141,7 +152,7 @@ for (const transport of ['UDP', 'TCP'] as const) {
     t.ok(dialog.routes.length > 0)
     call.send('ACK', 3, dialog)
     // Two workers keep no order between them.
-    while (bob.requests.at(-1)?.method !== 'ACK') await pause(10)
+    for (let i = 0; i < 1_000 && bob.requests.at(-1)?.method !== 'ACK'; i++) await pause(10)
     call.send('BYE', 0, { ...dialog, cseq: 2 })
     await call.answer(200, 'BYE')
     t.same(
