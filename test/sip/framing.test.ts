@@ -178,21 +178,21 @@ const collect = runInNewContext('gc') as () => void
 const framers: StreamFramer[] = []
 
 t.test('what is kept takes its own length of memory, however it came', async (t) => {
-  const COUNT = 50
-  const bytesFor = (chunks: readonly string[]) => {
+  // The more, the less it matters what the engine keeps for itself.
+  const bytesFor = (chunks: readonly string[], count = 50) => {
     framers.length = 0
     collect()
     const before = process.memoryUsage().heapUsed
-    for (let i = 0; i < COUNT; i++) {
+    for (let i = 0; i < count; i++) {
       const framer = new StreamFramer()
       // Through a Buffer, as from a socket: one flat string each.
       for (const chunk of chunks) framer.push(Buffer.from(chunk, 'latin1'))
       framers.push(framer)
     }
     collect()
-    return (process.memoryUsage().heapUsed - before) / COUNT
+    return (process.memoryUsage().heapUsed - before) / count
   }
-  const rest = bytesFor([message('l: 50000', 'b'.repeat(50_000)) + HEAD])
+  const rest = bytesFor([message('l: 50000', 'b'.repeat(50_000)) + HEAD], 500)
   t.ok(rest < 4_000, `what was cut off keeps nothing alive: ${rest}`)
   t.equal(framers[0]?.pendingBytes, HEAD.length)
   const pieces = bytesFor(Array.from({ length: 25_000 }, () => 'ab'))
