@@ -45,12 +45,16 @@ export class Registrar {
 
   /** @throws what PostgreSQL throws, after it has been answered with 503: that is no wrong password */
   async register(request: Message, source: Endpoint, aor: Aor): Promise<void> {
-    const id = `${request.callId}\n${request.cseq?.number}\n${request.fromTag}`
+    const id = `${aor.key}\n${request.callId}\n${request.cseq?.number}\n${request.fromTag}`
     if (this.#underWay.has(id)) return
     this.#underWay.add(id)
+    let isAnswered = false
     const reply = (answer: Defect) => {
-      // Once it is answered, a reply has no effect.
-      if (this.#underWay.delete(id)) this.#options.reply(request, source, answer)
+      // Once it is answered, a reply has no effect, not even on a copy that is under way by then.
+      if (isAnswered) return
+      isAnswered = true
+      this.#underWay.delete(id)
+      this.#options.reply(request, source, answer)
     }
     if (this.#options.commits.isFull) return reply(UNAVAILABLE)
     try {
