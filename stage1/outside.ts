@@ -1,17 +1,15 @@
 import { isIPv6 } from 'node:net'
+import type { StreamTransport } from '../src/net/stream-transport.ts'
 import type { Transport } from '../src/net/transport.ts'
 import type { Endpoint } from '../src/sip/endpoint.ts'
 
 /** A transport of connections, which knows its own by number. */
-export interface StreamTransport extends Transport {
-  /** Whether the connection that `flow` names is held by this process and open. */
-  isOpen(flow: Endpoint): boolean
-}
+export type Streams = Transport & Pick<StreamTransport, 'isOpen'>
 
 /** The sockets of the outside face: of each kind one at most for each version of IP. */
 export interface OutsideSockets {
   readonly udp: readonly Transport[]
-  readonly tcp: readonly StreamTransport[]
+  readonly tcp: readonly Streams[]
 }
 
 /** The outside face of one worker as one object: which socket a message leaves by follows from where it goes. */
@@ -19,8 +17,8 @@ export class Outside {
   readonly #sockets: OutsideSockets
   readonly #udp4: Transport | undefined
   readonly #udp6: Transport | undefined
-  readonly #tcp4: StreamTransport | undefined
-  readonly #tcp6: StreamTransport | undefined
+  readonly #tcp4: Streams | undefined
+  readonly #tcp6: Streams | undefined
 
   constructor(sockets: OutsideSockets) {
     this.#sockets = sockets

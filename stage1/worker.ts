@@ -10,7 +10,7 @@ import type { Endpoint } from '../src/sip/endpoint.ts'
 import { Edge } from './edge.ts'
 import { Guard } from './guard.ts'
 import { Members } from './members.ts'
-import { Outside, type StreamTransport } from './outside.ts'
+import { Outside, type Streams } from './outside.ts'
 import { Repeater } from './repeater.ts'
 import type { Face } from './route-request.ts'
 import { edgeNodeOf } from './worker-addresses.ts'
@@ -108,7 +108,7 @@ export class Worker {
     const guard = new Guard({ config: config.stage1.guard, clock, log })
     this.#opened.push({ close: async () => guard.close() })
     const udp: Transport[] = []
-    const tcp: StreamTransport[] = []
+    const tcp: Streams[] = []
     for (const own of this.#self.node.outside) {
       udp.push(await this.#listen('outside', own, isShared))
       tcp.push(await this.#accept(own, guard))
@@ -138,7 +138,7 @@ export class Worker {
     return this.#keep(await openUdp(options, this.#events(face)))
   }
 
-  async #accept({ address, port }: Endpoint, guard: Guard): Promise<StreamTransport> {
+  async #accept({ address, port }: Endpoint, guard: Guard): Promise<Streams> {
     const { config, clock } = this.#options
     const options = {
       address,
